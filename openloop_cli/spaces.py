@@ -1,0 +1,133 @@
+"""Observation and action spaces, which config.yaml does not say: from parameters and replay keys.
+
+An image is `uint8` of rank 3 (H, W, C); everything else is a vector. `classes` is 0 for a
+continuous space.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from openloop_cli.errors import ParamsError
+
+NOT_OBSERVED = ("is_first", "is_last", "is_terminal", "reward", "stepid", "consec")
+NOT_OBSERVED_BELOW = ("enc/", "dyn/", "dec/", "log/")
+POLICY_HEAD = re.compile(r"pol/head/(.+)/(logits|logit|mean|pred)/kernel")
+
+
+class StepInfo(Protocol):
+    """What one step of a replay key looks like."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the stored array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one step."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """One key's shape of a single step, its dtype, and its number of classes (0: continuous)."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    classes: int = 0
+
+    @property
+    def is_image(self) -> bool:
+        """An image is uint8 of rank 3; the reference's rule."""
+        return self.dtype == "uint8" and len(self.shape) == 3
+
+    @property
+    def width(self) -> int:
+        """How many numbers the key is after one-hot encoding."""
+        return math.prod(self.shape) * max(1, self.classes)
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """Keys and spaces as pairs, in the replay's own order; hashable, so jit can take it."""
+
+    obs: tuple[tuple[str, Space], ...]
+    act: tuple[tuple[str, Space], ...]
+
+    @cached_property
+    def images(self) -> dict[str, Space]:
+        """Image observations in the order that the decoder splits its channels."""
+        return {key: space for key, space in self.obs if space.is_image}
+
+    @cached_property
+    def vectors(self) -> dict[str, Space]:
+        """All other observations."""
+        return {key: space for key, space in self.obs if not space.is_image}
+
+    @cached_property
+    def actions(self) -> dict[str, Space]:
+        """Action keys."""
+        return dict(self.act)
+
+
+def infer_spaces(shapes: Mapping[str, tuple[int, ...]], keys: Mapping[str, StepInfo]) -> Spaces:
+    """Spaces from parameter shapes and replay keys.
+
+    Raises:
+      ParamsError: A key in one that the other does not know: they are of different runs.
+    """
+    act_keys = {match[1]: name for name in shapes if (match := POLICY_HEAD.fullmatch(name))}
+    if not act_keys:
+        raise ParamsError(
+            "no pol/head/<action>/… parameter: the action space cannot be told",
+            hint="pass a checkpoint of the whole agent",
+        )
+    for key in act_keys:
+        if key not in keys:
+            raise ParamsError(
+                f"{act_keys[key]}: the replay has no key {key!r} (its keys: {', '.join(keys)})",
+                hint="pass the replay of the same run as the checkpoint",
+            )
+    obs, act = [], []
+    for key, info in keys.items():
+        if key in act_keys:
+            size = shapes[act_keys[key]][-1]
+            classes = size if _is_discrete(info.dtype) else 0
+            act.append((key, _space(key, act_keys[key], info, classes)))
+        elif key not in NOT_OBSERVED and not key.startswith(NOT_OBSERVED_BELOW):
+            obs.append((key, _observation(key, info, shapes)))
+    return Spaces(tuple(obs), tuple(act))
+
+
+def _observation(key: str, info: StepInfo, shapes: Mapping[str, tuple[int, ...]]) -> Space:
+    if info.dtype == np.uint8 and len(info.shape) == 3:
+        return Space(info.shape, "uint8")
+    if not _is_discrete(info.dtype):
+        return Space(info.shape, str(info.dtype))
+    name = f"dec/vec/{key}/logits/kernel"
+    if name not in shapes:
+        raise ParamsError(
+            f"{name}: missing, though the replay has a discrete key {key!r}",
+            hint="pass the replay of the same run as the checkpoint",
+        )
+    return _space(key, name, info, shapes[name][-1])
+
+
+def _space(key: str, name: str, info: StepInfo, size: int) -> Space:
+    """`size` outputs over the key's own size are its classes; 0 for continuous keys."""
+    count = max(1, math.prod(info.shape))
+    if size % count:
+        raise ParamsError(
+            f"{name}: {size} outputs do not divide over the {count} values of {key!r}"
+            f" {info.shape} in the replay",
+            hint="pass the replay of the same run as the checkpoint",
+        )
+    return Space(info.shape, str(info.dtype), size // count)
+
+
+def _is_discrete(dtype: "np.dtype") -> bool:
+    return bool(np.issubdtype(dtype, np.integer) or dtype == np.bool_)

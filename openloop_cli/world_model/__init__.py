@@ -1,0 +1,1 @@
+"""The world model: pure functions f(params, config, …) on flat checkpoint names."""
