@@ -25,7 +25,8 @@ class Choice:
 
     Attributes:
       ids: `CHUNK_UUID:INDEX` of each one's first stored step, in time order.
-      passed_over: Draws rejected because an episode starts inside the imagined part.
+      passed_over: Draws rejected because an episode starts inside the imagined part; one such
+        look also rules out the like starts of the same chunk, which are not counted.
       candidates: Valid starts in the whole replay, by lengths and links.
       shortfall: How many fewer were found than asked for.
     """
