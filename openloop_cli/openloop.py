@@ -1,15 +1,16 @@
-"""Observe the context, imagine the horizon, decode both: parameters and windows -> OpenLoop.
+"""Observe the context, imagine the horizon, decode both: a model and windows -> OpenLoop.
 
-NumPy at both ends, JAX in the middle: one compilation for each shape, one transfer back.
+NumPy at both ends, JAX in the middle. Two functions are compiled, once for each shape: one
+follows the posterior, one the prior. Each frame is encoded once, each state decoded once; what
+all futures and baselines share, they share. One transfer back.
 """
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,36 +18,81 @@ import numpy as np
 
 from openloop_cli.arrays import Array, Params
 from openloop_cli.config import ModelConfig
-from openloop_cli.errors import OpenloopError, OptionError, ReplayError
+from openloop_cli.errors import OptionError
+from openloop_cli.inputs import Inputs, model_inputs, shuffled_actions
+from openloop_cli.model import Model, on_device
 from openloop_cli.replay import Windows
 from openloop_cli.spaces import Spaces
-from openloop_cli.world_model import heads, rssm
-from openloop_cli.world_model.decoder import Decoded, decode, vector_means
+from openloop_cli.world_model import dists, heads, losses, rssm
+from openloop_cli.world_model.decoder import decode, vector_means
 from openloop_cli.world_model.encoder import encode, join_actions
-from openloop_cli.world_model.params import fold_params
 
 # Of the largest activation; windows beyond it are rolled out in further blocks of one shape.
 BLOCK_BYTES = 2**30
+# Futures whose pictures are kept; of further ones only the numbers.
+FUTURES_KEPT = 4
 
 
 @dataclass(frozen=True)
-class Model:
-    """A world model on its device: what `load_model` makes and `roll_out` takes."""
+class Trace:
+    """One path through latent space and what was read off it, for B windows of N steps.
 
-    params: Mapping[str, jax.Array]
-    config: ModelConfig
-    spaces: Spaces
-    device: Any
+    Attributes:
+      prediction: By key: images float32 in [0, 1]; vectors in the observation's own units,
+        discrete ones as the most likely class. (B, N, …)
+      deter, logit: (B, N, D) and (B, N, S, L) float32; logits before unimix.
+      stoch: (B, N, S) class of each latent.
+      reward, cont, value: (B, N) expectations.
+      losses: The reference's losses by name (`rew`, `con`, each observation key), (B, N).
+    """
 
-    @property
-    def device_name(self) -> str:
-        """Such as `cpu` or `gpu NVIDIA H200`."""
-        kind = str(self.device.device_kind)
-        return (
-            self.device.platform
-            if kind == self.device.platform
-            else (f"{self.device.platform} {kind}")
-        )
+    prediction: Mapping[str, Array]
+    deter: Array
+    stoch: Array
+    logit: Array
+    reward: Array
+    cont: Array
+    value: Array
+    losses: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Futures:
+    """M imagined futures of the same windows, over the H imagined steps.
+
+    Attributes:
+      mean, std: Of the predictions over the futures, by key, (B, H, …); continuous keys only.
+      kept: The first futures' images, by key, (F, B, H, …).
+      reward, cont: (M, B, H).
+      losses: As in Trace, (M, B, H).
+    """
+
+    mean: Mapping[str, Array]
+    std: Mapping[str, Array]
+    kept: Mapping[str, Array]
+    reward: Array
+    cont: Array
+    losses: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What tells dynamics from decoder, and knowledge from luck.
+
+    Attributes:
+      posterior: The model seeing every frame, all T steps: what perfect dynamics would show.
+      losses: `dyn` and `rep`, and the entropies `dyn_ent` and `rep_ent`, (B, T).
+      drift: KL in nats from the posterior to the imagined prior at each imagined step, (B, H).
+      shuffled: Imagined with actions dealt out at random, (B, H).
+      other: Imagined from another window's context with this window's actions, (B, H);
+        None with a single window.
+    """
+
+    posterior: Trace
+    losses: Mapping[str, Array]
+    drift: Array
+    shuffled: Trace
+    other: Trace | None
 
 
 @dataclass(frozen=True)
@@ -57,24 +103,20 @@ class OpenLoop:
       ids: The windows' ids.
       context: Steps that were observed; the other T - context were imagined.
       truth: Observations as recorded, by key, (B, T, …).
-      prediction: By key: images float32 in [0, 1]; vectors in the observation's own units,
-        discrete ones as the most likely class.
-      deter, logit: (B, T, D) and (B, T, S, L), float32; logits before unimix, of the posterior
-        while observing and of the prior while imagining.
-      stoch: (B, T, S) class of each latent.
-      reward, cont, value: (B, T) expectations.
+      reward, terminal: As recorded, (B, T).
+      model: The posterior while observing, the (first) imagined future after it, (B, T, …).
+      futures: All imagined futures, when more than one was asked for.
+      evaluation: When asked for.
     """
 
     ids: tuple[str, ...]
     context: int
     truth: Mapping[str, Array]
-    prediction: Mapping[str, Array]
-    deter: Array
-    stoch: Array
-    logit: Array
     reward: Array
-    cont: Array
-    value: Array
+    terminal: Array
+    model: Trace
+    futures: Futures | None = None
+    evaluation: Evaluation | None = None
 
     @property
     def image_keys(self) -> tuple[str, ...]:
@@ -87,129 +129,104 @@ class OpenLoop:
         return tuple(k for k in self.truth if k not in self.image_keys)
 
 
-class Inputs(NamedTuple):
-    """Windows as the model takes them, replay context already applied; NumPy until jit."""
-
-    obs: dict[str, Any]  # (B, T, …)
-    actions: dict[str, Any]  # (B, T, …), the action before each step
-    resets: Any  # (B, T)
-    deter: Any  # (B, D)
-    stoch: Any  # (B, S, L)
-
-
-def load_model(
-    params: Params, config: ModelConfig, spaces: Spaces, *, device: str | None = None
-) -> Model:
-    """Puts checked parameters (`check_params`) on a device, with upsampling kernels folded.
-
-    Args:
-      device: `cpu`, `gpu`, `tpu`, or one of several, such as `gpu:1`; None: jax's first.
-
-    Raises:
-      OptionError: There is no such device.
-    """
-    chosen = find_device(device)
-    folded = fold_params(params, config, spaces)
-    return Model(jax.device_put(folded, chosen), config, spaces, chosen)
-
-
-def find_device(name: str | None) -> Any:
-    """The jax device of that name, such as `cpu` or `gpu:1`."""
-    platform, _, index = (name or "").partition(":")
-    try:
-        devices = jax.devices(platform or None)
-    except RuntimeError as error:
-        raise OptionError(
-            f"--device {name}: {str(error).splitlines()[0]}",
-            hint="use --device cpu, or install the extra for your accelerator (openloop[cuda12])",
-        ) from None
-    if index and not (index.isdigit() and int(index) < len(devices)):
-        raise OptionError(f"--device {name}: there are {len(devices)} {platform} devices, from 0")
-    return devices[int(index or 0)]
-
-
 def roll_out(
-    model: Model, windows: Windows, *, context: int, seed: int = 0, latents: str = "sample"
+    model: Model,
+    windows: Windows,
+    *,
+    context: int,
+    seed: int = 0,
+    latents: str = "sample",
+    samples: int = 1,
+    evaluate: bool = False,
 ) -> OpenLoop:
     """Observes the first `context` steps of each window and imagines the others.
 
     Args:
-      latents: `sample` draws each latent; `mode` takes its most likely class.
       seed: Of the draws. A window draws the same whatever else is rolled out beside it.
+      latents: `sample` draws each latent; `mode` takes its most likely class.
+      samples: Imagined futures M of each window.
+      evaluate: Also follow the posterior to the end and roll out the baselines.
+
+    Raises:
+      OptionError: A context that leaves nothing to observe or to imagine.
     """
-    inputs = model_inputs(windows, model.spaces, model.config)
-    steps = inputs.resets.shape[1]
+    inputs = model_inputs(windows, model.spaces, model.config.dyn)
+    batch, steps = inputs.resets.shape
     if not 1 <= context < steps:
         raise OptionError(
             f"--context {context}: expected 1 to {steps - 1}, below the {steps} steps of a window"
         )
-    keys = window_keys(seed, windows.ids) if latents == "sample" else None
-    run = partial(_roll_out, config=model.config, spaces=model.spaces, context=context)
-    with numerics(model.config), jax.default_device(model.device), out_of_memory_told():
-        blocks = _blocks(inputs, keys, _block_size(inputs, model))
-        outs = jax.device_get([run(model.params, *block) for block in blocks])
-    outs = jax.tree.map(lambda *xs: np.concatenate(xs)[: len(windows.ids)], *outs)
-    return OpenLoop(ids=windows.ids, context=context, truth=inputs.obs, **outs)
+    with on_device(model):
+        keys = _future_keys(seed, windows.ids, samples) if latents == "sample" else None
+        stage = _Stages(model, inputs, context, _block_size(inputs, model, samples * steps))
+        seen, carry = stage.observe(keys, steps if evaluate else context)
+        own, actions = np.arange(batch), {k: x[:, context:] for k, x in inputs.actions.items()}
+        ahead = stage.imagine(carry, own, actions, keys, samples)
+        baselines = {}
+        if evaluate:
+            first = None if keys is None else keys[:1]
+            mixed = shuffled_actions(inputs, context, seed)
+            baselines["shuffled"] = stage.imagine(carry, own, mixed, first, 1)
+            if batch > 1:
+                baselines["other"] = stage.imagine(carry, np.roll(own, 1), actions, first, 1)
+        seen, ahead, baselines = _gather((seen, ahead, baselines), batch)
+    return OpenLoop(
+        ids=windows.ids,
+        context=context,
+        truth=inputs.obs,
+        reward=inputs.reward,
+        terminal=inputs.terminal,
+        model=_joined(seen["trace"], ahead["trace"], context),
+        futures=Futures(**ahead["futures"]) if samples > 1 else None,
+        evaluation=_evaluation(seen, ahead, baselines, model, context) if evaluate else None,
+    )
 
 
-def model_inputs(windows: Windows, spaces: Spaces, config: ModelConfig) -> Inputs:
-    """Applies the replay context: `_apply_replay_context` in the reference's agent.py."""
-    data, start = windows.data, windows.replay_context
-    batch = len(windows.ids)
-    obs = {key: data[key][:, start:] for key, _ in spaces.obs}
-    if start:
-        actions = {key: data[key][:, start - 1 : -1] for key, _ in spaces.act}
-        deter, stoch = (_stored(data, f"dyn/{k}")[:, start - 1] for k in ("deter", "stoch"))
-    else:
-        actions = {
-            key: np.concatenate([np.zeros_like(data[key][:, :1]), data[key][:, :-1]], 1)
-            for key, _ in spaces.act
-        }
-        deter = np.zeros((batch, config.dyn.deter), np.float32)
-        stoch = np.zeros((batch, config.dyn.stoch, config.dyn.classes), np.float32)
-    expected = ((config.dyn.deter,), (config.dyn.stoch, config.dyn.classes))
-    if (deter.shape[1:], stoch.shape[1:]) != expected:
-        raise ReplayError(
-            f"dyn/deter, dyn/stoch in the replay: expected {expected[0]} and {expected[1]},"
-            f" found {deter.shape[1:]} and {stoch.shape[1:]}",
-            hint="pass the replay of the same run as the checkpoint",
+class _Stages:
+    """The two compiled functions over blocks of windows; results stay on the device."""
+
+    def __init__(self, model: Model, inputs: Inputs, context: int, size: int) -> None:
+        self.model, self.inputs, self.context = model, inputs, context
+        self.static = {"config": model.config, "spaces": model.spaces}
+        # Blocks have one shape: the last repeats its last window to fill up.
+        batch = len(inputs.resets)
+        starts = range(0, batch, size)
+        self.blocks = [np.minimum(np.arange(s, s + size), batch - 1) for s in starts]
+
+    def observe(self, keys: Any, steps: int) -> tuple[list[Any], rssm.Carry]:
+        """Follows the posterior for `steps` steps; the carry is that after the context."""
+        run = partial(_observe, context=self.context, steps=steps, **self.static)
+        outs = []
+        for index in self.blocks:
+            block = jax.tree.map(lambda x, index=index: x[index], self.inputs)
+            outs.append(run(self.model.params, block, None if keys is None else keys[0, index]))
+        carries = [out.pop("carry") for out in outs]
+        return outs, carries[0] if len(carries) == 1 else jax.tree.map(_concatenate, *carries)
+
+    def imagine(
+        self,
+        carry: rssm.Carry,
+        source: Array,
+        actions: Mapping[str, Array],
+        keys: Any,
+        samples: int,
+    ) -> list[Any]:
+        """Follows the prior to the end, each window from the carry of the one in `source`."""
+        run = partial(_imagine, samples=samples, **self.static)
+        truth = jax.tree.map(
+            lambda x: x[:, self.context :],
+            (self.inputs.obs, self.inputs.reward, self.inputs.terminal),
         )
-    return Inputs(obs, actions, data["is_first"][:, start:], deter, stoch)
+        outs = []
+        for index in self.blocks:
+            block = jax.tree.map(lambda x, index=index: x[index], (truth, actions))
+            own = None if keys is None else keys[:, index]
+            outs.append(run(self.model.params, carry, source[index], *block, own))
+        return outs
 
 
-def window_keys(seed: int, ids: Sequence[str]) -> jax.Array:
-    """(B, …) one random key for each window, from the seed and the window's id alone."""
-    with jax.threefry_partitionable(True):
-        base = jax.random.key(seed)
-        hashes = np.array([zlib.crc32(name.encode()) for name in ids], np.uint32)
-        return jax.vmap(lambda h: jax.random.fold_in(base, h))(hashes)
-
-
-@contextmanager
-def numerics(config: ModelConfig) -> Iterator[None]:
-    """The same bits from the same seed on every jax; float32 products in full on every device."""
-    precision = "float32" if config.compute_dtype == "float32" else None
-    with jax.threefry_partitionable(True), jax.default_matmul_precision(precision):
-        yield
-
-
-@contextmanager
-def out_of_memory_told() -> Iterator[None]:
-    """Turns the device's own out-of-memory error, a RuntimeError on every jax, into one line."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = (str(error).splitlines() or [""])[0]
-        if "RESOURCE_EXHAUSTED" not in reason:
-            raise
-        raise OpenloopError(
-            f"the device ran out of memory: {reason}",
-            hint="use fewer --sequences, a shorter --length, or --device cpu",
-        ) from None
-
-
-@partial(jax.jit, static_argnames=("config", "spaces", "context"))
-def _roll_out(
+@partial(jax.jit, static_argnames=("config", "spaces", "context", "steps"))
+def _observe(
     params: Params,
     inputs: Inputs,
     keys: jax.Array | None,
@@ -217,80 +234,179 @@ def _roll_out(
     config: ModelConfig,
     spaces: Spaces,
     context: int,
+    steps: int,
 ) -> dict[str, Any]:
-    """Inputs of B windows -> the fields of OpenLoop, on the device."""
+    """Posterior of the first `steps` steps: trace, losses, and the carry after the context."""
     dtype = jnp.dtype(config.compute_dtype)
-    actions = join_actions(inputs.actions, spaces.actions, dtype)
-    steps = inputs.resets.shape[1]
-    keys = _step_keys(keys, steps)
-    seen = jax.tree.map(lambda x: x[:, :context], (inputs.obs, actions, inputs.resets, keys))
-    tokens = encode(params, config.enc, spaces, seen[0], dtype)
+    obs, actions, resets, reward, terminal = jax.tree.map(lambda x: x[:, :steps], inputs[:5])
+    tokens = encode(params, config.enc, spaces, obs, dtype)
     carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
-    carry, post = rssm.observe(params, config.dyn, carry, tokens, *seen[1:])
-    ahead = jax.tree.map(lambda x: x[:, context:], (actions, keys))
-    _, prior = rssm.imagine(params, config.dyn, carry, *ahead)
-    feat = jax.tree.map(lambda *xs: jnp.concatenate(xs, 1), post, prior)
-    decoded = decode(params, config.dec, spaces, feat.deter, feat.stoch)
+    joined = join_actions(actions, spaces.actions, dtype)
+    _, feat = rssm.observe(
+        params, config.dyn, carry, tokens, joined, resets, _step_keys(keys, 0, steps)
+    )
     return {
-        **_latents(feat),
-        **_heads(params, config, feat),
-        "prediction": _predictions(config, spaces, decoded),
+        "carry": rssm.Carry(feat.deter[:, context - 1], feat.stoch[:, context - 1]),
+        "trace": _trace(params, config, spaces, feat, (obs, reward, terminal)),
+        "losses": losses.latent_losses(params, config.dyn, feat),
     }
 
 
-def _step_keys(keys: jax.Array | None, steps: int) -> jax.Array | None:
-    """(B,) -> (B, T): a key for each step of each window."""
-    if keys is None:
-        return None
-    return jax.vmap(lambda key: jax.vmap(lambda t: jax.random.fold_in(key, t))(jnp.arange(steps)))(
-        keys
-    )
+@partial(jax.jit, static_argnames=("config", "spaces", "samples"))
+def _imagine(
+    params: Params,
+    carry: rssm.Carry,
+    source: jax.Array,
+    truth: tuple[Any, ...],
+    actions: Mapping[str, jax.Array],
+    keys: jax.Array | None,
+    *,
+    config: ModelConfig,
+    spaces: Spaces,
+    samples: int,
+) -> dict[str, Any]:
+    """Prior of the steps after the context, M futures in one batch: trace and futures."""
+    dtype = jnp.dtype(config.compute_dtype)
+    tile = partial(jnp.tile, reps=samples) if samples == 1 else _tiler(samples)
+    carry = jax.tree.map(lambda x: tile(x[source]), carry)
+    joined = tile(join_actions(actions, spaces.actions, dtype))
+    horizon = joined.shape[1]
+    if keys is not None:
+        keys = _step_keys(keys.reshape((-1, *keys.shape[2:])), _IMAGINED, horizon)
+    _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
+    trace = _trace(params, config, spaces, feat, jax.tree.map(tile, truth))
+    if samples == 1:
+        return {"trace": trace}
+    split = jax.tree.map(lambda x: x.reshape((samples, -1, *x.shape[1:])), trace)
+    return {"trace": jax.tree.map(lambda x: x[0], split), "futures": _futures(split, spaces)}
 
 
-def _latents(feat: rssm.Features) -> dict[str, jax.Array]:
+# Imagined steps draw from keys of their own, whatever the context's length.
+_IMAGINED = 2**20
+
+
+def _tiler(samples: int) -> Any:
+    return lambda x: jnp.tile(x, (samples, *[1] * (x.ndim - 1)))
+
+
+def _trace(
+    params: Params, config: ModelConfig, spaces: Spaces, feat: rssm.Features, truth: tuple[Any, ...]
+) -> dict[str, Any]:
+    """Features (B, N, …) -> the fields of Trace."""
+    obs, reward, terminal = truth
+    decoded = decode(params, config.dec, spaces, feat.deter, feat.stoch)
+    logits = heads.head_logits(params, config, feat.deter, feat.stoch)
+    both = decoded.images | vector_means(config.dec, spaces, decoded.vectors)
     return {
+        "prediction": {key: both[key] for key, _ in spaces.obs},
         "deter": feat.deter.astype(jnp.float32),
         "stoch": jnp.argmax(feat.stoch, -1).astype(jnp.int32),
         "logit": feat.logit.astype(jnp.float32),
-    }
-
-
-def _heads(params: Params, config: ModelConfig, feat: rssm.Features) -> dict[str, jax.Array]:
-    logits = heads.head_logits(params, config, feat.deter, feat.stoch)
-    return {
         "reward": heads.reward_mean(logits),
         "cont": heads.cont_mean(logits),
         "value": heads.value_mean(logits),
+        "losses": losses.observation_losses(config.dec, spaces, decoded, obs)
+        | losses.head_losses(config, logits, reward, terminal),
     }
 
 
-def _predictions(config: ModelConfig, spaces: Spaces, decoded: Decoded) -> dict[str, jax.Array]:
-    both = decoded.images | vector_means(config.dec, spaces, decoded.vectors)
-    return {key: both[key] for key, _ in spaces.obs}
+def _futures(split: dict[str, Any], spaces: Spaces) -> dict[str, Any]:
+    """A trace with a leading axis of M futures -> the fields of Futures."""
+    obs = dict(spaces.obs)
+    predictions = {k: x for k, x in split["prediction"].items() if not obs[k].classes}
+    return {
+        "mean": {k: x.mean(0) for k, x in predictions.items()},
+        "std": {k: x.std(0) for k, x in predictions.items()},
+        "kept": {k: x[:FUTURES_KEPT] for k, x in predictions.items()},
+        "reward": split["reward"],
+        "cont": split["cont"],
+        "losses": split["losses"],
+    }
 
 
-def _stored(data: Mapping[str, Array], key: str) -> Array:
-    if key not in data:
-        raise ReplayError(
-            f"the replay has no {key!r}, which its run's replay_context asks for",
-            hint="pass the replay that the run wrote, or a config with replay_context: 0",
-        )
-    return data[key]
+def _evaluation(
+    seen: dict[str, Any],
+    ahead: dict[str, Any],
+    baselines: dict[str, Any],
+    model: Model,
+    context: int,
+) -> Evaluation:
+    posterior = Trace(**seen["trace"])
+    prior = jnp.asarray(ahead["trace"]["logit"])
+    drift = dists.kl(
+        *(dists.unimix(x, model.config.dyn.unimix) for x in (posterior.logit[:, context:], prior))
+    )
+    return Evaluation(
+        posterior=posterior,
+        losses=seen["losses"],
+        drift=np.asarray(drift),
+        shuffled=Trace(**baselines["shuffled"]["trace"]),
+        other=Trace(**baselines["other"]["trace"]) if "other" in baselines else None,
+    )
 
 
-def _block_size(inputs: Inputs, model: Model) -> int:
-    """Windows of one block, so that the largest activation stays below BLOCK_BYTES."""
-    batch, steps = (int(n) for n in inputs.resets.shape)
-    enc, images = model.config.enc, model.spaces.images
-    frame = max((math.prod(s.shape[:2]) for s in images.values()), default=0)
-    per_window = 4 * steps * max(1, frame * enc.depth * enc.mults[0])
+def _joined(seen: dict[str, Any], ahead: dict[str, Any], context: int) -> Trace:
+    """The context of one trace, then all of another."""
+    return Trace(**jax.tree.map(lambda x, y: np.concatenate([x[:, :context], y], 1), seen, ahead))
+
+
+def _future_keys(seed: int, ids: Sequence[str], samples: int) -> jax.Array:
+    """(M, B) random keys, each from the seed, the future's number and the window's id alone."""
+    hashes = np.array([zlib.crc32(name.encode()) for name in ids], np.uint32)
+
+    def of_future(number: jax.Array) -> jax.Array:
+        base = jax.random.fold_in(jax.random.key(seed), number)
+        return jax.vmap(lambda h: jax.random.fold_in(base, h))(hashes)
+
+    return jax.vmap(of_future)(jnp.arange(samples))
+
+
+def _step_keys(keys: jax.Array | None, first: int, steps: int) -> jax.Array | None:
+    """(B,) -> (B, steps): a key for each step of each window."""
+    if keys is None:
+        return None
+    numbers = first + jnp.arange(steps)
+    return jax.vmap(lambda key: jax.vmap(lambda t: jax.random.fold_in(key, t))(numbers))(keys)
+
+
+def _block_size(inputs: Inputs, model: Model, states: int) -> int:
+    """Windows of one block, so that the largest activation stays below BLOCK_BYTES.
+
+    Args:
+      states: Latent states of one window that are decoded together.
+    """
+    batch = len(inputs.resets)
+    enc = model.config.enc
+    pixels = max((math.prod(s.shape[:2]) for s in model.spaces.images.values()), default=0)
+    per_window = 4 * states * max(1, pixels * enc.depth * enc.mults[0])
     most = max(1, BLOCK_BYTES // per_window)
     return math.ceil(batch / math.ceil(batch / most))
 
 
-def _blocks(inputs: Inputs, keys: Array | None, size: int) -> Iterator[tuple[Inputs, Array | None]]:
-    """Blocks of one shape; the last repeats its last window to fill up."""
-    batch = inputs.resets.shape[0]
-    for start in range(0, batch, size):
-        index = np.minimum(np.arange(start, start + size), batch - 1)
-        yield jax.tree.map(lambda x, index=index: x[index], (inputs, keys))
+def _gather(outs: Any, batch: int) -> Any:
+    """Brings lists of blocks back in one transfer and joins them along the windows' axis."""
+    fetched = jax.device_get(outs)
+    is_blocks = lambda x: isinstance(x, list)  # noqa: E731
+    return jax.tree.map(lambda blocks: _join(blocks, batch), fetched, is_leaf=is_blocks)
+
+
+def _join(blocks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
+    """Futures carry the windows' axis second where their own axis is first."""
+    joined = {}
+    for name in blocks[0]:
+        parts = [block[name] for block in blocks]
+        if name == "futures":
+            axes = {
+                k: jax.tree.map(lambda _, k=k: int(k not in ("mean", "std")), v)
+                for k, v in parts[0].items()
+            }
+        else:
+            axes = jax.tree.map(lambda _: 0, parts[0])
+        joined[name] = jax.tree.map(
+            lambda axis, *xs: np.take(np.concatenate(xs, axis), range(batch), axis), axes, *parts
+        )
+    return joined
+
+
+def _concatenate(*xs: jax.Array) -> jax.Array:
+    return jnp.concatenate(xs)

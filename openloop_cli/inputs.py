@@ -1,0 +1,99 @@
+"""Windows as replay holds them -> inputs as the model takes them. NumPy only.
+
+The arithmetic of `_apply_replay_context` in the reference's agent.py.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from openloop_cli.arrays import Array
+from openloop_cli.config import RSSMConfig
+from openloop_cli.errors import ReplayError
+from openloop_cli.replay import Windows
+from openloop_cli.spaces import Spaces
+
+
+class Inputs(NamedTuple):
+    """T steps after the replay context. Fields are arrays, or dictionaries of arrays by key.
+
+    obs (B, T, …) as recorded; actions (B, T, …), each the one before its step; resets (B, T);
+    reward (B, T); terminal (B, T); the initial state deter (B, D), stoch (B, S, L).
+    """
+
+    obs: Any
+    actions: Any
+    resets: Any
+    reward: Any
+    terminal: Any
+    deter: Any
+    stoch: Any
+
+
+def model_inputs(windows: Windows, spaces: Spaces, config: RSSMConfig) -> Inputs:
+    """Applies the replay context.
+
+    Raises:
+      ReplayError: The stored latent states are missing or of another model's shape.
+    """
+    data, start = windows.data, windows.replay_context
+    if start:
+        actions = {key: data[key][:, start - 1 : -1] for key, _ in spaces.act}
+    else:
+        actions = {key: _delayed(data[key]) for key, _ in spaces.act}
+    return Inputs(
+        obs={key: data[key][:, start:] for key, _ in spaces.obs},
+        actions=actions,
+        resets=data["is_first"][:, start:],
+        reward=data["reward"][:, start:].astype(np.float32),
+        terminal=data["is_terminal"][:, start:],
+        deter=_state(windows, "dyn/deter", (config.deter,)),
+        stoch=_state(windows, "dyn/stoch", (config.stoch, config.classes)),
+    )
+
+
+def needed_keys(spaces: Spaces, replay_context: int) -> tuple[str, ...]:
+    """The replay keys that `model_inputs` reads."""
+    latents = ("dyn/deter", "dyn/stoch") if replay_context else ()
+    keys = (key for key, _ in (*spaces.obs, *spaces.act))
+    return (*keys, "is_first", "is_last", "is_terminal", "reward", *latents)
+
+
+def shuffled_actions(inputs: Inputs, context: int, seed: int) -> dict[str, Array]:
+    """(B, T - context, …) by key: the imagined part's actions, dealt out again at random.
+
+    One permutation over all windows and steps, for all keys together, so that each action still
+    is one that the policy took.
+    """
+    actions = {key: x[:, context:] for key, x in inputs.actions.items()}
+    batch, steps = inputs.resets[:, context:].shape
+    order = np.random.default_rng(seed).permutation(batch * steps)
+    return {k: x.reshape((-1, *x.shape[2:]))[order].reshape(x.shape) for k, x in actions.items()}
+
+
+def _delayed(action: Array) -> Array:
+    """(B, T, …) -> the same one step later, zeros first."""
+    return np.concatenate([np.zeros_like(action[:, :1]), action[:, :-1]], 1)
+
+
+def _state(windows: Windows, key: str, shape: tuple[int, ...]) -> Array:
+    """The latent state before the first step: as stored, or zeros without replay context."""
+    if not windows.replay_context:
+        return np.zeros((len(windows.ids), *shape), np.float32)
+    found = _stored(windows.data, key)[:, windows.replay_context - 1]
+    if found.shape[1:] != shape:
+        raise ReplayError(
+            f"{key} in the replay: expected {shape}, found {found.shape[1:]}",
+            hint="pass the replay of the same run as the checkpoint",
+        )
+    return found
+
+
+def _stored(data: Mapping[str, Array], key: str) -> Array:
+    if key not in data:
+        raise ReplayError(
+            f"the replay has no {key!r}, which its run's replay_context asks for",
+            hint="pass the replay that the run wrote, or a config with replay_context: 0",
+        )
+    return data[key]
