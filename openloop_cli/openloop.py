@@ -332,10 +332,8 @@ def _evaluation(
     context: int,
 ) -> Evaluation:
     posterior = Trace(**seen["trace"])
-    prior = jnp.asarray(ahead["trace"]["logit"])
-    drift = dists.kl(
-        *(dists.unimix(x, model.config.dyn.unimix) for x in (posterior.logit[:, context:], prior))
-    )
+    both = (posterior.logit[:, context:], ahead["trace"]["logit"])
+    drift = dists.kl(*(dists.unimix(jnp.asarray(x), model.config.dyn.unimix) for x in both))
     return Evaluation(
         posterior=posterior,
         losses=seen["losses"],

@@ -1,0 +1,113 @@
+"""A checkpoint and the replay that goes with it: settings, spaces, and the names to read.
+
+Imports no jax, so that `inspect` and the checks before a rollout cost nothing.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+
+from openloop_cli.arrays import Array, Params
+from openloop_cli.checkpoints import Checkpoint, read_checkpoint
+from openloop_cli.config import RunConfig, find_config, infer_config, read_config
+from openloop_cli.errors import ReplayError
+from openloop_cli.replay import Replay, open_replay, read_windows
+from openloop_cli.spaces import Spaces, infer_spaces
+
+
+@dataclass(frozen=True)
+class Run:
+    """What `open_run` found; nothing but names, shapes and settings is read yet."""
+
+    checkpoint: Checkpoint
+    replay: Replay
+    config: RunConfig
+    spaces: Spaces
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape by name of every array of the checkpoint."""
+        return {name: ref.shape for name, ref in self.checkpoint.params.items()}
+
+    @property
+    def name(self) -> str:
+        """The run's name for captions: its config's logdir, else the folder it lies in."""
+        return self.config.name or self.checkpoint.path.name
+
+
+def open_run(
+    checkpoint: Path | str, replay: Path | str | Sequence[Path], config: Path | str | None = None
+) -> Run:
+    """Finds a checkpoint, its replay and its settings.
+
+    Args:
+      checkpoint: A checkpoint folder, its agent.pkl, a `ckpt` folder, or a run folder.
+      replay: A replay folder, a run folder, or chunk files.
+      config: A config.yaml; None looks for it from the checkpoint upwards, and without one
+        infers the settings from the parameters.
+
+    Raises:
+      OpenloopError: Of the kind that says which of the three is wrong.
+    """
+    found = read_checkpoint(Path(checkpoint))
+    chunks = open_replay(Path(replay) if isinstance(replay, str) else replay)
+    shapes = {name: ref.shape for name, ref in found.params.items()}
+    spaces = infer_spaces(shapes, chunks.keys)
+    path = Path(config) if config is not None else find_config(found.path)
+    settings = read_config(path) if path else _without_config(found, chunks, spaces)
+    return Run(found, chunks, settings, spaces)
+
+
+def params_sha256(params: Params) -> str:
+    """SHA-256 over name, dtype, shape and bytes of each parameter, in order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(params):
+        array = np.ascontiguousarray(params[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.view(np.uint8).reshape(-1).data)
+    return digest.hexdigest()
+
+
+def _without_config(checkpoint: Checkpoint, replay: Replay, spaces: Spaces) -> RunConfig:
+    image = next(iter(spaces.images.values()), None)
+    stoch = replay.keys.get("dyn/stoch")
+    config = infer_config(
+        {name: ref.shape for name, ref in checkpoint.params.items()},
+        image_area=image.shape[0] * image.shape[1] if image else 0,
+        stoch=(stoch.shape[0], stoch.shape[1]) if stoch and len(stoch.shape) == 2 else None,
+    )
+    dtype = _stored_dtype(replay)
+    if dtype:
+        notes = (f"took compute dtype {dtype} from the replay's latent states", *config.notes[2:])
+        model = replace(config.model, compute_dtype=dtype)
+        config = replace(config, model=model, notes=(config.notes[0], *notes))
+    return config
+
+
+def _stored_dtype(replay: Replay) -> str | None:
+    """The narrowest compute dtype that holds the stored states exactly; None without any."""
+    if "dyn/deter" not in replay.keys or not replay.chunks:
+        return None
+    start = f"{replay.chunks[0].uuid}:0"
+    try:
+        data: Mapping[str, Array] = read_windows(
+            replay,
+            [start],
+            length=min(8, replay.chunks[0].length),
+            replay_context=0,
+            keys=["dyn/deter"],
+        ).data
+    except ReplayError:
+        return None
+    deter = data["dyn/deter"].astype(np.float32)
+    if not deter.any():
+        return None
+    for name, kind in (("bfloat16", ml_dtypes.bfloat16), ("float16", np.float16)):
+        if (deter.astype(kind).astype(np.float32) == deter).all():
+            return name
+    return "float32"
