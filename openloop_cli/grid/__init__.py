@@ -1,0 +1,22 @@
+"""Pictures of predictions against truth: uint8 videos in, frames for a video file out.
+
+`reference_grid` is DreamerV3's own report grid, pixel for pixel. `explained_grid` is the same
+picture made to explain itself, from any number of rows.
+"""
+
+from openloop_cli.grid.explained import Caption, default_scale, explained_grid
+from openloop_cli.grid.reference import reference_grid, to_levels
+from openloop_cli.grid.rows import Legend, Row, error_row, image_row, prediction_rows
+
+__all__ = [
+    "Caption",
+    "Legend",
+    "Row",
+    "default_scale",
+    "error_row",
+    "explained_grid",
+    "image_row",
+    "prediction_rows",
+    "reference_grid",
+    "to_levels",
+]

@@ -1,0 +1,83 @@
+"""What a picture is made of: labelled rows of videos, uint8 (B, T, H, W, 3).
+
+The error row is coloured: blue where the prediction is too dark, orange where it is too bright,
+black where it is right. These two hues differ for every common kind of colour blindness. Each
+pixel shows the channel that is farthest off, with its sign: a mean over channels would hide a
+wrong hue of the right brightness. The colours are linear in the error and full at ±64 levels of
+255, in every picture, so that two pictures can be compared by eye.
+"""
+
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from openloop_cli.arrays import Array
+
+_FULL = 64
+_TOO_DARK = (77, 166, 255)
+_RIGHT = (0, 0, 0)
+_TOO_BRIGHT = (255, 159, 46)
+
+
+@dataclass(frozen=True)
+class Legend:
+    """A colour scale, (N, 3) uint8 from low to high, with its numbers and what its ends mean."""
+
+    ramp: Array
+    ticks: tuple[str, str, str]
+    ends: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One video of each window, (B, T, H, W, 3) uint8, and what it is called."""
+
+    label: str
+    video: Array
+    note: str = ""
+    legend: Legend | None = None
+
+
+def prediction_rows(truth: Array, prediction: Array) -> list[Row]:
+    """Truth, prediction and error: (B, T, H, W, C) uint8 twice -> three rows."""
+    return [
+        image_row("truth", truth, note="what happened"),
+        image_row("prediction", prediction, note="what the model shows"),
+        error_row(truth, prediction),
+    ]
+
+
+def image_row(label: str, video: Array, *, note: str = "") -> Row:
+    """A row of pictures as they are: (B, T, H, W, C) uint8."""
+    return Row(label, as_rgb(video), note)
+
+
+def error_row(truth: Array, prediction: Array, *, label: str = "error") -> Row:
+    """Prediction less truth, coloured: (B, T, H, W, C) uint8 twice. All channels count."""
+    difference = np.moveaxis(prediction.astype(np.int16) - truth, -1, 0)
+    highest, lowest = reduce(np.maximum, difference), reduce(np.minimum, difference)
+    farthest = np.where(highest >= -lowest, highest, lowest)
+    ramp = _diverging()
+    shown = ramp[255 - _FULL : 255 + _FULL + 1]
+    legend = Legend(shown, (f"-{_FULL}", "0", f"+{_FULL}"), ("too dark", "too bright"))
+    return Row(label, ramp[farthest + 255], legend=legend)
+
+
+def as_rgb(video: Array) -> Array:
+    """(…, C) -> (…, 3): one channel as grey, of more the first three, of two their mean."""
+    channels = video.shape[-1]
+    if channels == 2:
+        video = video.mean(-1, keepdims=True).astype(np.uint8)
+    if video.shape[-1] == 1:
+        return np.broadcast_to(video, (*video.shape[:-1], 3))
+    return video[..., :3]
+
+
+def _diverging() -> Array:
+    """The colour of every error from -255 to 255: (511, 3)."""
+    levels = [-_FULL, 0, _FULL]
+    points = np.array([_TOO_DARK, _RIGHT, _TOO_BRIGHT], np.float64)
+    errors = np.arange(-255, 256)
+    channels = [np.interp(errors, levels, points[:, i]) for i in range(3)]
+    return np.stack(channels, -1).round().astype(np.uint8)
