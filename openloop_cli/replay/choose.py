@@ -6,7 +6,7 @@ The result follows from the seed, the options, the file names and the files alon
 else was opened before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,8 +60,14 @@ def choose_windows(
             f" {replay_context}, count {count}, seed {seed}",
             hint="length and count at least 1, context from 0 to length, the others not negative",
         )
-    search = _Search(replay, replay_context + context, replay_context + length, seed)
-    search.episode_safe, search.keys = episode_safe, tuple(keys)
+    search = _Search(
+        replay,
+        seed,
+        imagined=replay_context + context,
+        steps=replay_context + length,
+        episode_safe=episode_safe,
+        keys=keys,
+    )
     if not search.total:
         raise _too_short(replay, replay_context, length)
     starts = _spread(search, min(count, search.total))
@@ -80,7 +86,7 @@ def _spread(search: "_Search", count: int) -> list[int]:
     for apart in (True, False):
         live = np.ones(count, np.bool_)
         while len(chosen) < count and live.any():
-            order = np.argsort(picks + search.rng.random(count))
+            order = np.argsort(picks + search.rng.random(count), kind="stable")
             for stratum in order[live[order]][: count - len(chosen)]:
                 start = search.draw(borders[stratum], borders[stratum + 1], apart=apart)
                 if start is None:
@@ -94,14 +100,22 @@ def _spread(search: "_Search", count: int) -> list[int]:
 class _Search:
     """The valid starts of a replay, numbered in time order, and what is known of them."""
 
-    episode_safe = True
-    keys: tuple[str, ...] = ()
-
-    def __init__(self, replay: Replay, imagined: int, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        replay: Replay,
+        seed: int,
+        *,
+        imagined: int,
+        steps: int,
+        episode_safe: bool,
+        keys: Sequence[str],
+    ) -> None:
         self.replay = replay
+        self.rng = np.random.default_rng(seed)
         self.imagined = imagined  # the first imagined step of a window
         self.steps = steps
-        self.rng = np.random.default_rng(seed)
+        self.episode_safe = episode_safe
+        self.keys = keys
         self.passed_over = 0
         self.starts = replay.links.starts(steps)
         self.offsets = np.concatenate([[0], np.cumsum(self.starts)])
@@ -111,7 +125,7 @@ class _Search:
 
     def draw(self, low: int, high: int, *, apart: bool) -> int | None:
         """A usable start in [low, high), each with the same chance, or None."""
-        while (start := self._draw_open(low, high, apart)) is not None:
+        for start in self._open_starts(low, high, apart):
             if self._is_usable(start):
                 self.gone[start] = True
                 for piece in self._pieces(start):
@@ -124,15 +138,21 @@ class _Search:
         chunk, index = self._place(start)
         return f"{self.replay.chunks[chunk].uuid}:{index}"
 
-    def _draw_open(self, low: int, high: int, apart: bool) -> int | None:
-        # Listing a large stratum for every draw is slow; most draws hit an open one soon.
-        for _ in range(_TRIES if low < high else 0):
+    def _open_starts(self, low: int, high: int, apart: bool) -> Iterator[int]:
+        """Starts that nothing is known against, in random order, each at most once."""
+        # Listing a large stratum takes long, so only do it when blind draws keep failing.
+        misses = 0 if low < high else _TRIES
+        while misses < _TRIES:
             start = low + int(self.rng.integers(high - low))
+            misses += 1
             if not (self.gone[start] or (apart and self.near[start])):
-                return start
+                misses = 0
+                yield start
         shut = self.gone[low:high] | self.near[low:high] if apart else self.gone[low:high]
         left = np.flatnonzero(~shut)
-        return low + int(left[self.rng.integers(left.size)]) if left.size else None
+        for start in left[np.argsort(self.rng.random(left.size), kind="stable")] + low:
+            if not self.gone[start]:
+                yield int(start)
 
     def _is_usable(self, start: int) -> bool:
         """Open the window's chunks; whatever they rule out besides is marked as gone."""
@@ -188,7 +208,8 @@ def _none_left(search: _Search, replay_context: int, length: int) -> ReplayError
     window = f"window of {replay_context} + {length} steps"
     if search.passed_over:
         return ReplayError(
-            f"no {window} without an episode start in its imagined part ({search.total} looked at)",
+            f"no {window} without an episode start in its imagined part, of {search.total};"
+            f" {search.replay.damage_line()}",
             hint="use --windows any, or a shorter --length",
         )
     return ReplayError(f"no {window} can be read: {search.replay.damage_line()}")

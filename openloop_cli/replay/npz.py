@@ -37,8 +37,10 @@ _HEADER = re.compile(
     rb"\{'descr': '([<>|=]?[?biufcSU]\d{0,9})', 'fortran_order': (False|True), "
     rb"'shape': \(((?:\d{1,18}(?:, ?\d{1,18}){0,31},?)?)\),? *\} *\n?"
 )
-# All that zipfile raises on directories that were cut, flipped or made up.
+# All that zipfile raises on directories that were cut, flipped or made up; OSError where they
+# make it seek to before the file's beginning.
 _ZIP_ERRORS = (
+    OSError,
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     NotImplementedError,
@@ -135,9 +137,9 @@ def _member(file: BinaryIO, entry: zipfile.ZipInfo, end: int, length: int) -> Me
 def _head(file: BinaryIO, entry: zipfile.ZipInfo, deflated: bool) -> tuple[int, bytes]:
     """Where the packed bytes begin, and the first of them, unpacked."""
     key = entry.filename[:-4]
-    file.seek(entry.header_offset)
+    file.seek(max(entry.header_offset, 0))
     raw = file.read(_LOCAL.size + _HEAD)
-    if len(raw) < _LOCAL.size or not raw.startswith(b"PK\3\4"):
+    if entry.header_offset < 0 or len(raw) < _LOCAL.size or not raw.startswith(b"PK\3\4"):
         raise ReplayError(f"{key!r} is not where the zip directory says")
     _, name, extra = _LOCAL.unpack_from(raw)
     offset = entry.header_offset + _LOCAL.size + name + extra
@@ -154,7 +156,7 @@ def _array_header(key: str, head: bytes) -> tuple[np.dtype[Any], bool, tuple[int
     """dtype, Fortran order, shape, and the length of an npy header of version 1, 2 or 3."""
     # Versions 2 and 3 have a longer length field; 3 only differs for structured dtypes.
     begin, form = (10, "<H") if head[6:7] == b"\1" else (12, "<I")
-    if not head.startswith(b"\x93NUMPY") or head[6] not in (1, 2, 3) or len(head) < begin:
+    if len(head) < begin or not head.startswith(b"\x93NUMPY") or head[6] not in (1, 2, 3):
         raise ReplayError(f"{key!r} is not an array")
     end = begin + struct.unpack_from(form, head, 8)[0]
     match = _HEADER.fullmatch(head[begin:end]) if end <= len(head) else None

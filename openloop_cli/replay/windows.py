@@ -16,7 +16,7 @@ import numpy as np
 from openloop_cli.arrays import Array
 from openloop_cli.errors import ReplayError
 from openloop_cli.replay.choose import Choice, choose_windows
-from openloop_cli.replay.index import Replay
+from openloop_cli.replay.index import KeyInfo, Replay
 from openloop_cli.replay.links import Piece
 from openloop_cli.replay.names import ChunkInfo, same_spelling, uuid_bytes
 from openloop_cli.replay.npz import Member, Span, read_steps
@@ -69,14 +69,21 @@ def read_windows(
         raise ReplayError(
             f"no key {unknown[0]!r} in the replay", hint=f"it has {', '.join(replay.keys)}"
         )
+    # The last steps follow from the first ones.
+    extra = ["is_first"] if "is_last" in keys and "is_first" in replay.keys else []
+    needed = list(dict.fromkeys(keys + extra))
+    for key in ("is_first", "is_last"):
+        if key in needed and not _is_flag(replay.keys[key]):
+            raise ReplayError(f"{key!r} is not one flag for each step in this replay")
+    if not ids:
+        raise ReplayError("no windows asked for")
     steps = replay_context + length
     windows = [_locate(replay, text, steps) for text in ids]
     spans = _merge(windows)
-    extra = ["is_first"] if "is_last" in keys and "is_first" in replay.keys else []
-    parts = _read_chunks(replay, spans, list(dict.fromkeys(keys + extra)), ids, windows)
+    parts = _read_chunks(replay, spans, needed, ids, windows)
     data = {
         key: _assemble(windows, steps, spans, {chunk: part[key] for chunk, part in parts.items()})
-        for key in dict.fromkeys(keys + extra)
+        for key in needed
     }
     _annotate(data)
     files = tuple(replay.chunks[chunk].path for chunk in sorted(spans))
@@ -117,6 +124,10 @@ def choose_and_read(
             # Damage in the midst of an array only shows on reading it; each turn finds more of it.
             if len(replay.damaged) == known:
                 raise
+
+
+def _is_flag(info: KeyInfo) -> bool:
+    return info.shape == () and info.dtype.kind in "biuf"
 
 
 def _locate(replay: Replay, text: str, steps: int) -> list[Piece]:
@@ -245,4 +256,5 @@ def _annotate(data: dict[str, Array]) -> None:
     if "is_first" in data:
         data["is_first"][:, 0] = True
         if "is_last" in data:
-            data["is_last"][:, :-1] |= data["is_first"][:, 1:]
+            lasts = data["is_last"][:, :-1]
+            lasts[:] = np.logical_or(lasts, data["is_first"][:, 1:])

@@ -248,7 +248,9 @@ def test_too_short(writer):
 
 def test_nothing_is_safe(writer):
     writer.stream([60], firsts=range(0, 60, 3))
-    with pytest.raises(ReplayError, match=r"without an episode start.*50 looked at") as caught:
+    with pytest.raises(
+        ReplayError, match=r"without an episode start.* of 50; none is damaged"
+    ) as caught:
         choose(open_replay(writer.folder))
     assert "--windows any" in caught.value.hint
     assert choose(open_replay(writer.folder), episode_safe=False).ids

@@ -95,6 +95,7 @@ REFUSED = {
     "structured array": (STRUCT, "not an array of plain numbers"),
     "bare pickle": (pickle.dumps(Bomb()), "is not an array"),
     "empty member": (b"", "is not an array"),
+    "half the magic": (b"\x93NUMPY", "is not an array"),
     "only the magic": (b"\x93NUMPY\1\0", "is not an array"),
     "unknown version": (b"\x93NUMPY\x09\0" + npy(GOOD)[8:], "is not an array"),
     "header beyond the end": (b"\x93NUMPY\1\0\xff\xff" + b" " * 99, "plain numbers"),
@@ -165,6 +166,21 @@ def beyond(path):
     patch_directory(path, 20, struct.pack("<I", 10**6))
 
 
+def before_the_beginning(path):
+    write(path, {"x": npy(GOOD)})
+    raw = bytearray(path.read_bytes())
+    raw[-10:-6] = struct.pack("<I", 10**6)  # the directory's size, in the end record
+    path.write_bytes(raw)
+
+
+def directory_moved(path):
+    write(path, {"x": npy(GOOD)})
+    raw = bytearray(path.read_bytes())
+    at = int.from_bytes(raw[-6:-2], "little")
+    raw[-6:-2] = struct.pack("<I", at + 5)  # as if 5 bytes before it were lost
+    path.write_bytes(raw)
+
+
 def declares_a_gigabyte(path):
     write(path, {"x": npy(GOOD, header=header((LENGTH, 10**7)))})
     patch_directory(path, 24, struct.pack("<I", len(npy(GOOD)) + 8 * LENGTH * 10**7 - 8 * LENGTH))
@@ -189,6 +205,8 @@ def patch_directory(path, offset, value):
         (encrypted, "packed in a way that NumPy does not write"),
         (moved, "'x' is not where the zip directory says"),
         (beyond, "'x' reaches beyond the end of the file"),
+        (before_the_beginning, "cut short or damaged: its zip directory"),
+        (directory_moved, "'x' is not where the zip directory says|cut short or damaged"),
         (declares_a_gigabyte, "more than its .* can hold"),
     ],
 )

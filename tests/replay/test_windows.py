@@ -116,6 +116,32 @@ def test_windows_that_are_not_there(writer):
     assert replay.damaged == {}
 
 
+@pytest.mark.parametrize("flags", [np.zeros((20, 2), bool), np.full(20, "no")])
+@pytest.mark.parametrize("key", ["is_first", "is_last"])
+def test_flags_that_are_none(writer, key, flags):
+    writer.stream([20], extra={key: flags})
+    replay = open_replay(writer.folder)
+    with pytest.raises(ReplayError, match=f"'{key}' is not one flag for each step"):
+        read(replay, [f"{uuid(1)}:0"])
+    assert read(replay, [f"{uuid(1)}:0"], keys=["reward"]).ids
+
+
+def test_flags_that_are_numbers(writer):
+    extra = {key: np.zeros(20, np.float32) for key in ("is_first", "is_last")}
+    extra["is_first"][7] = 1
+    writer.stream([20], extra=extra)
+    data = read(open_replay(writer.folder), [f"{uuid(1)}:2"]).data
+    assert list(np.flatnonzero(data["is_first"][0])) == [0, 5]
+    assert list(np.flatnonzero(data["is_last"][0])) == [4]
+    assert data["is_last"].dtype == np.float32
+
+
+def test_no_windows(writer):
+    writer.stream([20])
+    with pytest.raises(ReplayError, match="no windows asked for"):
+        read(open_replay(writer.folder), [])
+
+
 def damage(path, key, offset=200):
     """Flip a byte amid an array's packed bytes."""
     raw = bytearray(path.read_bytes())
