@@ -1,0 +1,232 @@
+"""OpenLoop -> numbers for each window and step. NumPy only; averages and intervals come later.
+
+Paths, in the words of weather forecasting:
+  model                what was predicted: reconstructed while observing, imagined after it
+  floor                the posterior's reconstruction, which sees every frame: the decoder's limit
+  persistence          the last observed frame, repeated
+  last_reconstruction  the model's own last reconstruction, repeated; it shares the model's blur
+  climatology          the mean of all other measured windows
+  shuffled_actions     imagined with actions dealt out at random
+  other_context        imagined from another window's context
+  futures_mean, futures_best   of several imagined futures: their mean, the best for each window
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from openloop_cli import metrics
+from openloop_cli.arrays import Array, PerFrame
+from openloop_cli.openloop import OpenLoop, Trace
+
+# The metric that skill is made of, by kind of observation.
+ERROR_METRIC = {"image": "mse", "continuous": "symlog_mse", "discrete": "mistakes"}
+# SSIM costs more than all other numbers together; the baselines go without.
+WITH_SSIM = ("model", "persistence", "floor", "futures_mean")
+
+Numbers = dict[str, PerFrame]
+Paths = dict[str, Numbers]
+"""path -> metric -> (B, N)."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One observation key, measured.
+
+    Attributes:
+      kind: `image`, `continuous` or `discrete`.
+      shape: Of a single step.
+      context: Numbers by path and metric over the observed steps, (B, C).
+      imagined: The same over the imagined steps, (B, H).
+      dimensions: Mean absolute error of each dimension of a continuous vector over the imagined
+        steps, (B, D); None for the others.
+      spread: Standard deviation over the futures and error of their mean, both (B, H), as roots
+        of mean squares; None without futures.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    context: Paths
+    imagined: Paths
+    dimensions: Array | None = None
+    spread: tuple[Array, Array] | None = None
+
+    def error(self, path: str) -> PerFrame:
+        """(B, H): the error that skill is made of."""
+        return self.imagined[path][ERROR_METRIC[self.kind]]
+
+
+def measure(loop: OpenLoop) -> dict[str, Observation]:
+    """Every observation key of a rollout, on every path that was rolled out."""
+    return {key: _observation(loop, key) for key in loop.truth}
+
+
+def n_step_returns(reward: Array, cont: Array, bootstrap: Array) -> Array:
+    """(B, T), (B, T), (B,) -> (B, T): recorded rewards, discounted, to the window's end.
+
+    G_t = r_{t+1} + c_{t+1} · G_{t+1}, with the given value at the last step: what the value
+    head predicts (`lambda_return` in the reference's agent.py with λ = 1).
+    """
+    returns = np.empty(reward.shape, np.float32)
+    returns[:, -1] = bootstrap
+    for t in reversed(range(reward.shape[1] - 1)):
+        returns[:, t] = reward[:, t + 1] + cont[:, t + 1] * returns[:, t + 1]
+    return returns
+
+
+def _observation(loop: OpenLoop, key: str) -> Observation:
+    c = loop.context
+    kind = _kind(loop, key)
+    truth = loop.truth[key].astype(np.float32) / 255 if kind == "image" else loop.truth[key]
+    numbers = _NUMBERS[kind]
+    before = {"model": loop.model.prediction[key][:, :c], "persistence": _previous(truth[:, :c])}
+    context = {path: numbers(truth[:, :c], x, path) for path, x in before.items()}
+    for values in context["persistence"].values():
+        values[:, 0] = np.nan  # Nothing was seen before step 0.
+    after = _predictions(loop, key, truth, kind)
+    imagined = {path: numbers(truth[:, c:], x, path) for path, x in after.items()}
+    if kind == "discrete":
+        _add_log_likelihood(loop, key, context, imagined)
+    if loop.futures:
+        _add_best_future(loop, key, kind, imagined)
+    return Observation(
+        kind,
+        truth.shape[2:],
+        context,
+        imagined,
+        dimensions=_dimensions(truth[:, c:], after["model"]) if kind == "continuous" else None,
+        spread=_spread(loop, key, truth[:, c:]),
+    )
+
+
+def _kind(loop: OpenLoop, key: str) -> str:
+    if key in loop.image_keys:
+        return "image"
+    return "continuous" if np.issubdtype(loop.truth[key].dtype, np.floating) else "discrete"
+
+
+def _predictions(loop: OpenLoop, key: str, truth: Array, kind: str) -> dict[str, Array]:
+    """What each path says of the imagined steps, (B, H, …)."""
+    c = loop.context
+    paths = {
+        "model": loop.model.prediction[key][:, c:],
+        "persistence": _repeated(truth[:, c - 1 : c], truth[:, c:]),
+    }
+    if loop.evaluation:
+        seen = loop.evaluation.posterior.prediction[key]
+        paths["floor"] = seen[:, c:]
+        paths["last_reconstruction"] = _repeated(seen[:, c - 1 : c], truth[:, c:])
+        paths["shuffled_actions"] = loop.evaluation.shuffled.prediction[key]
+        if loop.evaluation.other:
+            paths["other_context"] = loop.evaluation.other.prediction[key]
+        if kind != "discrete":
+            paths["climatology"] = _repeated(_climatology(truth), truth[:, c:])
+    if loop.futures and key in loop.futures.mean:
+        paths["futures_mean"] = loop.futures.mean[key]
+    return paths
+
+
+def _image_numbers(truth: Array, prediction: Array, path: str) -> Numbers:
+    numbers = {"mse": metrics.mse(truth, prediction), "mae": metrics.mae(truth, prediction)}
+    if path in WITH_SSIM:
+        numbers["ssim"] = metrics.ssim(truth, prediction)
+    return numbers
+
+
+def _continuous_numbers(truth: Array, prediction: Array, path: str) -> Numbers:
+    """Missing values (−inf) count as zero, as the model is shown them."""
+    truth = np.where(np.isneginf(truth), 0, truth).astype(np.float32)
+    error = _flat(prediction - truth)
+    return {
+        "mse": np.square(error).mean(-1),
+        "mae": np.abs(error).mean(-1),
+        "symlog_mse": np.square(_flat(_symlog(prediction) - _symlog(truth))).mean(-1),
+    }
+
+
+def _discrete_numbers(truth: Array, prediction: Array, path: str) -> Numbers:
+    mistakes = _flat(prediction.astype(np.int64) != truth.astype(np.int64)).mean(-1)
+    return {"accuracy": 1 - mistakes, "mistakes": mistakes}
+
+
+_NUMBERS: dict[str, Callable[[Array, Array, str], Numbers]] = {
+    "image": _image_numbers,
+    "continuous": _continuous_numbers,
+    "discrete": _discrete_numbers,
+}
+
+
+def _add_log_likelihood(loop: OpenLoop, key: str, context: Paths, imagined: Paths) -> None:
+    """Log-likelihood of the recorded classes in nats, summed over the key's own values."""
+    context["model"]["log_likelihood"] = -loop.model.losses[key][:, : loop.context]
+    imagined["model"]["log_likelihood"] = -loop.model.losses[key][:, loop.context :]
+    for path, trace in _other_traces(loop).items():
+        imagined[path]["log_likelihood"] = -trace.losses[key][:, -imagined_steps(loop) :]
+
+
+def _add_best_future(loop: OpenLoop, key: str, kind: str, imagined: Paths) -> None:
+    """The future of each window whose error summed over the imagined steps is smallest."""
+    assert loop.futures is not None
+    error = loop.futures.losses[key] / max(1, int(np.prod(loop.truth[key].shape[2:])))
+    best = error.sum(-1).argmin(0)
+    name = {"image": "mse", "continuous": "symlog_mse", "discrete": "cross_entropy"}[kind]
+    imagined["futures_best"] = {name: error[best, np.arange(error.shape[1])]}
+
+
+def _spread(loop: OpenLoop, key: str, ahead: Array) -> tuple[Array, Array] | None:
+    if not loop.futures or key not in loop.futures.mean:
+        return None
+    ahead = ahead if np.issubdtype(ahead.dtype, np.floating) else ahead.astype(np.float32)
+    error = loop.futures.mean[key] - np.where(np.isneginf(ahead), 0, ahead)
+    root = [np.sqrt(np.square(_flat(x)).mean(-1)) for x in (loop.futures.std[key], error)]
+    return root[0], root[1]
+
+
+def _dimensions(ahead: Array, prediction: Array) -> Array:
+    error = np.abs(prediction - np.where(np.isneginf(ahead), 0, ahead))
+    return np.asarray(_flat(error).mean(1))
+
+
+def _other_traces(loop: OpenLoop) -> Mapping[str, Trace]:
+    if not loop.evaluation:
+        return {}
+    traces = {
+        "floor": loop.evaluation.posterior,
+        "shuffled_actions": loop.evaluation.shuffled,
+        "other_context": loop.evaluation.other,
+    }
+    return {path: trace for path, trace in traces.items() if trace is not None}
+
+
+def imagined_steps(loop: OpenLoop) -> int:
+    """H, the steps after the context."""
+    return int(loop.reward.shape[1]) - loop.context
+
+
+def _climatology(truth: Array) -> Array:
+    """(B, T, …) -> (B, 1, …): the mean over all steps of all other windows; of its own steps
+    where there is no other."""
+    clean = np.where(np.isneginf(truth), 0, truth) if truth.ndim < 5 else truth
+    own = clean.mean(1, keepdims=True, dtype=np.float64)
+    batch = len(own)
+    mean = own if batch == 1 else (own.sum(0, keepdims=True) - own) / (batch - 1)
+    return np.asarray(mean.astype(np.float32))
+
+
+def _previous(seen: Array) -> Array:
+    """(B, C, …) -> the same one step later; step 0 repeats itself."""
+    return np.concatenate([seen[:, :1], seen[:, :-1]], 1)
+
+
+def _repeated(frame: Array, like: Array) -> Array:
+    """(B, 1, …) -> (B, H, …)."""
+    return np.broadcast_to(frame, like.shape)
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape((*x.shape[:2], -1))
+
+
+def _symlog(x: Array) -> Array:
+    return np.asarray(np.sign(x) * np.log1p(np.abs(x)))
