@@ -30,7 +30,7 @@ class ArrayRef:
     Attributes:
       name: The parameter's name, verbatim: `dyn/dynin0/kernel`.
       shape: As `read()` returns it.
-      dtype: As stored, byte order included; `ml_dtypes.bfloat16` is one of them.
+      dtype: In this machine's byte order; `ml_dtypes.bfloat16` is one of them.
       order: How the bytes run: `C` row by row, `F` column by column.
       path: The file (of a sharded checkpoint: the shard) that holds the bytes.
       offset: Where they start; meaningless when `inline` is given.
@@ -38,6 +38,7 @@ class ArrayRef:
       file_size: Size of the file when it was indexed.
       stored: Size in the file; more than `nbytes` only for `latin1` text.
       latin1: The bytes are spelled as text (protocol 2).
+      swapped: The file has the other byte order (JAX takes none but the machine's own).
       axes: The array is the stored one with its axes in this order.
       inline: The bytes themselves; only for short `latin1` text.
     """
@@ -52,6 +53,7 @@ class ArrayRef:
     file_size: int
     stored: int
     latin1: bool = False
+    swapped: bool = False
     axes: tuple[int, ...] | None = None
     inline: bytes | None = None
 
@@ -96,6 +98,8 @@ class ArrayRef:
 
     def _arrange(self, memory: Array) -> Array:
         flat = memory.view(self.dtype)
+        if self.swapped:
+            flat.byteswap(inplace=True)
         if self.axes is None:
             return flat.reshape(self.shape, order=self.order)
         stored_shape = [0] * len(self.shape)

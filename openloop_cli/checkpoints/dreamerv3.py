@@ -193,7 +193,7 @@ def _array_ref(name: str, array: StoredArray, file: Path, file_size: int) -> Arr
     return ArrayRef(
         name=name,
         shape=array.shape,
-        dtype=array.dtype,
+        dtype=array.dtype.newbyteorder("="),
         order=array.order,
         path=file,
         offset=payload.offset,
@@ -201,6 +201,7 @@ def _array_ref(name: str, array: StoredArray, file: Path, file_size: int) -> Arr
         file_size=file_size,
         stored=payload.stored,
         latin1=payload.latin1,
+        swapped=not array.dtype.isnative,
         axes=array.axes,
         inline=payload.data if payload.offset < 0 else None,
     )
