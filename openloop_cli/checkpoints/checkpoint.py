@@ -13,7 +13,7 @@ from openloop_cli.errors import ParamsError
 # Half of the time goes into touching fresh memory for the first time. Large pieces come in
 # large pages, and several threads wait for them side by side.
 _READERS = 4
-_GROUP_BYTES = 64 << 20
+_GROUP_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
