@@ -44,3 +44,7 @@ class OptionError(OpenloopError):
 
 class OutputError(OpenloopError):
     """A result cannot be written."""
+
+
+class MetricsError(OpenloopError):
+    """A metrics.json cannot be read, is of another version, or lacks a number."""

@@ -1,0 +1,1 @@
+"""Many jobs -> their results, here or elsewhere."""

@@ -1,0 +1,77 @@
+"""What `render` tells when it is done: a few lines for a person, or JSON for a program."""
+
+import json as jsonlib
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from openloop_cli.cli.terminal import say
+from openloop_cli.job import JobResult
+from openloop_cli.report import horizon_words
+
+UNITS = {
+    "psnr": "PSNR in dB, more is better",
+    "symlog_mse": "error (MSE of symlog), less is better",
+    "mistakes": "share of mistakes, less is better",
+}
+
+
+def print_json(result: JobResult) -> None:
+    """One JSON object on stdout: the headline, what it was made from, and where the files are."""
+    tree = result.metrics
+    summary = {
+        "run": tree["run"]["name"],
+        "checkpoint": tree["checkpoint"]["path"],
+        "step": tree["checkpoint"]["step"],
+        "windows": len(tree["rollout"]["windows"]),
+        "length": tree["rollout"]["length"],
+        "context": tree["rollout"]["context"],
+        "headline": tree["headline"],
+        "files": {name: str(path) for name, path in result.files.items()},
+        "notes": list(result.notes),
+    }
+    typer.echo(jsonlib.dumps(summary, indent=2, allow_nan=False))
+
+
+def print_summary(result: JobResult) -> None:
+    """Notes on stderr; the checkpoint, the windows, the errors and the files on stdout."""
+    for note in result.notes:
+        say(f"note: {note}", style="yellow", lead=len("note:"))
+    tree = result.metrics
+    console = Console(soft_wrap=True)
+    checkpoint, rollout = tree["checkpoint"], tree["rollout"]
+    step = "unknown step" if checkpoint["step"] is None else f"step {checkpoint['step']:,}"
+    updates = checkpoint["counters"].get("updates")
+    line = Text.assemble((tree["run"]["name"], "bold"), f"  {step}")
+    if updates is not None:
+        line.append(f", {updates:,} updates")
+    console.print(line)
+    horizon = rollout["length"] - rollout["context"]
+    console.print(
+        f"{len(rollout['windows'])} windows: {rollout['context']} steps observed,"
+        f" {horizon} imagined, latents by {rollout['latents']}, {rollout['device']}",
+        highlight=False,
+    )
+    console.print(_table(tree["headline"]))
+    for name, path in result.files.items():
+        console.print(Text.assemble((f"{name:14}", "dim"), str(path)))
+
+
+def _table(headline: Mapping[str, Any]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("", "observed", "imagined", "last frame copied", "useful horizon", ""):
+        table.add_column(column, justify="left" if column in ("", "useful horizon") else "right")
+    for key, numbers in headline.items():
+        form = "{:.1f}" if numbers["metric"] == "psnr" else "{:.3g}"
+        cells = [
+            "–" if numbers[name] is None else form.format(numbers[name])
+            for name in ("context", "imagined", "persistence")
+        ]
+        horizon = numbers.get("useful_horizon")
+        words = horizon_words(horizon) if horizon else "–"
+        table.add_row(Text(key, style="bold"), *cells, words, Text(UNITS[numbers["metric"]], "dim"))
+    return table

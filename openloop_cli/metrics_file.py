@@ -1,0 +1,39 @@
+"""A metrics.json that was written before -> its tree, checked to be one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from openloop_cli.errors import MetricsError
+
+FORMAT, VERSION = "openloop-metrics", 1
+MAX_BYTES = 256 * 2**20
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Reads a metrics.json.
+
+    Raises:
+      MetricsError: Not readable, not JSON, or of another format or version.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise MetricsError(f"{path}: {path.stat().st_size} bytes, too large for a metrics.json")
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise MetricsError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise MetricsError(
+            f"{path}: not JSON", hint="pass the metrics.json that `openloop render` wrote"
+        ) from None
+    if not isinstance(tree, dict) or tree.get("format") != FORMAT:
+        raise MetricsError(
+            f"{path}: not a metrics.json of openloop",
+            hint="pass the metrics.json that `openloop render` wrote",
+        )
+    if tree.get("version") != VERSION:
+        raise MetricsError(
+            f"{path}: format version {tree.get('version')!r}, expected {VERSION}",
+            hint="render it again, or use the openloop that wrote it",
+        )
+    return tree

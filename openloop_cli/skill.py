@@ -1,0 +1,217 @@
+"""Skill of the dynamics, useful horizon, and what the decoder can show. Errors (B, H).
+
+All errors are of one observation at the H imagined steps of B windows, squared and averaged over
+its dimensions (MSE), NaN where a step is not measured:
+
+- **error**: of the model's prediction.
+- **floor**: of the posterior's reconstruction: what perfect dynamics would still get wrong.
+- **persistence**: of the model's own last reconstruction, that of step `context - 1`, repeated. It
+  shares the model's blur, so that blur and camera noise cancel in both differences.
+- **climatology**: of the mean frame of the replay.
+
+Means are over windows; intervals as `statistics.ratio` makes them.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from openloop_cli.arrays import Array, PerFrame
+from openloop_cli.statistics import Interval, interval, mean_over_windows, paired_ratios, ratio
+
+# An MSE of images in [0, 1] that nobody sees: 100 dB, where `metrics.psnr` ends too.
+INVISIBLE = 1e-10
+# Errors are measured in float32: a difference that is smaller, relative to them, is rounding.
+_ROUNDING = 1e-6
+
+NOTHING_MOVED = "nothing moved beyond noise"
+DECODER = "the decoder does not show what moves"
+
+
+class Errors(NamedTuple):
+    """What skill is made of, each (B, H)."""
+
+    error: PerFrame
+    floor: PerFrame
+    persistence: PerFrame
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Skill at each imagined step, each (H,).
+
+    Attributes:
+      value, low, high: 1 is perfect dynamics, 0 no better than standing still. NaN where
+        undefined; with a single window low and high are NaN everywhere.
+      defined: Whether something moved beyond noise.
+      count: Windows that were measured at the step.
+    """
+
+    value: Array
+    low: Array
+    high: Array
+    defined: Array
+    count: Array
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """How far ahead the model sees.
+
+    Attributes:
+      steps: The useful horizon; None where no step is defined.
+      censored: Skill never failed: the horizon is at least `steps`, all that were imagined.
+      undefined: Imagined steps without a defined skill, which were left out.
+      reason: Why it is that number, in words; never empty.
+    """
+
+    steps: int | None
+    censored: bool
+    undefined: int
+    reason: str
+
+    def __str__(self) -> str:
+        if self.steps is None:
+            return "undefined"
+        return f"≥ {self.steps}" if self.censored else str(self.steps)
+
+
+def skill(
+    error: PerFrame,
+    floor: PerFrame,
+    persistence: PerFrame,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    invisible: float = INVISIBLE,
+) -> Skill:
+    """1 - (error - floor) / (persistence - floor) at each step, of means over windows.
+
+    A step is defined where something moved beyond noise: the movement, persistence - floor,
+
+    - is larger than zero, by the lower end of its own interval;
+    - can be told from zero by the quantiles that the ratio's interval uses, so that this interval
+      is finite on both sides;
+    - is larger than `invisible`, and than the rounding of the errors that it is made of;
+
+    and where, averaged over all steps, it is larger than zero by the lower end of its interval
+    too. Without the last, a still scene seen with noise would pass at one step in forty. With one
+    window there are no intervals, and only the sizes are asked.
+
+    Args:
+      invisible: A movement that does not count, in the errors' units; the default is for images
+        in [0, 1].
+    """
+    assert error.shape == floor.shape == persistence.shape, "errors of different windows"
+    movement = _movement(floor, persistence)
+    lost = ratio(
+        np.asarray(error, np.float64) - floor, np.where(np.isnan(error), np.nan, movement),
+        level=level, seed=seed,
+    )  # fmt: skip
+    defined = _moved(floor, persistence, level, seed, invisible) & np.isfinite(lost.mean)
+    defined &= (lost.count < 2) | (np.isfinite(lost.low) & np.isfinite(lost.high))
+    value, low, high = (
+        np.where(defined, 1 - end, np.nan) for end in (lost.mean, lost.high, lost.low)
+    )
+    return Skill(value, low, high, defined, lost.count)
+
+
+def useful_horizon(skill: Skill, reconstruction: Interval | None = None) -> Horizon:
+    """The last step up to which skill is above 0 wherever it is defined, by its lower end.
+
+    Undefined steps are left out: they neither end the horizon nor lengthen it, unless no defined
+    step fails; then it is all that was imagined, or more. Where a step was measured in one window
+    only, it has no interval and its value is judged instead. A decoder whose reconstruction skill
+    is at or below 0 has a useful horizon of 0, whatever the skill.
+
+    Args:
+      reconstruction: From `reconstruction_skill`; None does without.
+    """
+    horizon, undefined = len(skill.defined), int((~skill.defined).sum())
+    if reconstruction is not None and float(reconstruction.mean) <= 0:
+        shown = f"reconstruction skill {float(reconstruction.mean):.2f}"
+        return Horizon(0, False, undefined, f"{DECODER} ({shown})")
+    if undefined == horizon:
+        return Horizon(None, False, undefined, NOTHING_MOVED)
+    bound = np.where(np.isnan(skill.low), skill.value, skill.low)
+    failed = np.flatnonzero(skill.defined & ~(bound > 0))
+    if not len(failed):
+        return Horizon(horizon, True, undefined, _told(skill, "skill stays above 0 to the end"))
+    end = int(failed[0])
+    passed = np.flatnonzero(skill.defined[:end])
+    steps = int(passed[-1]) + 1 if len(passed) else 0
+    return Horizon(steps, False, undefined, _told(skill, _failure(skill, end)))
+
+
+def reconstruction_skill(
+    floor: PerFrame,
+    climatology: PerFrame,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    invisible: float = INVISIBLE,
+) -> Interval:
+    """1 - floor / climatology, of means over windows and all steps: (B, T) twice -> one number.
+
+    At or below 0 the decoder shows no more than the mean frame. NaN where climatology is no
+    larger than `invisible`: a replay in which all frames are alike.
+    """
+    missing = np.isnan(floor) | np.isnan(climatology)
+    sums = [np.where(missing, 0.0, x).sum(1) for x in (floor, climatology)]
+    empty = missing.all(1)
+    left = ratio(*(np.where(empty, np.nan, x) for x in sums), level=level, seed=seed)
+    seen = int((~missing).sum())
+    shows = seen > 0 and sums[1].sum() / seen > invisible
+    value, low, high = (
+        np.asarray(1 - x if shows else np.nan) for x in (left.mean, left.high, left.low)
+    )
+    return Interval(value, low, high, left.count)
+
+
+def skill_change(new: Errors, old: Errors, *, level: float = 0.95, seed: int = 0) -> Interval:
+    """skill(new) - skill(old) at each step, over the same windows: (B, H) -> (H,).
+
+    For a test of whether there is a change (`statistics.paired_ratios`). It says nothing about
+    where skill is undefined: look at both. Errors averaged over steps, (B, 1), give the change
+    of the skill over all steps.
+    """
+    parts = [(np.asarray(x.error, np.float64) - x.floor, _movement(*x[1:])) for x in (old, new)]
+    # Skill is one minus the ratio: old and new change places.
+    return paired_ratios(parts[0], parts[1], level=level, seed=seed)
+
+
+def _movement(floor: PerFrame, persistence: PerFrame) -> Array:
+    return np.asarray(persistence, np.float64) - floor
+
+
+def _moved(
+    floor: PerFrame, persistence: PerFrame, level: float, seed: int, invisible: float
+) -> Array:
+    """Whether the movement is larger than noise, rounding and what anyone sees: (B, H) -> (H,)."""
+    movement = _movement(floor, persistence)
+    each = interval(movement, level=level, seed=seed)
+    steps = (~np.isnan(movement)).sum(1)
+    with np.errstate(invalid="ignore"):
+        overall = interval(np.nansum(movement, 1) / steps, level=level, seed=seed)
+    rounding = _ROUNDING * mean_over_windows(np.maximum(persistence, floor))
+    large = each.mean > np.maximum(invisible, rounding)
+    return large & ~(each.low <= 0) & ~(overall.low <= 0)
+
+
+def _failure(skill: Skill, step: int) -> str:
+    text = f"at step {step + 1} skill is {skill.value[step]:.2f}"
+    if np.isnan(skill.low[step]):
+        return text
+    return f"{text}, its interval from {skill.low[step]:.2f}"
+
+
+def _told(skill: Skill, reason: str) -> str:
+    """The reason, with what it does not rest on."""
+    left_out = int((~skill.defined).sum())
+    if left_out:
+        reason += f"; {left_out} of {len(skill.defined)} steps left out: {NOTHING_MOVED}"
+    alone = int((skill.defined & (skill.count < 2)).sum())
+    if alone:
+        reason += f"; {alone} steps in one window only, judged without an interval"
+    return reason
