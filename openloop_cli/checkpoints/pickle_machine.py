@@ -38,12 +38,12 @@ class Machine:
     def run(self) -> object:
         """Everything up to STOP; the one value that is left."""
         source = self.source
-        take = source.take
+        byte = source.byte
         for _ in range(MAX_OPCODES):
             self.opcode_start = source.pos
             if source.pos >= self.frame_end:
                 self._leave_frame()
-            code = take(1)[0]
+            code = byte()
             if code == STOP:
                 return self._finish()
             action = _ACTIONS.get(code)
@@ -193,8 +193,10 @@ def _build(machine: Machine) -> None:
 
 def _tuple(length: int) -> Callable[[Machine], None]:
     def action(machine: Machine) -> None:
-        items = [machine.pop() for _ in range(length)]
-        machine.push(tuple(reversed(items)))
+        stack = machine.stack
+        if len(stack) < length:
+            raise MalformedError("takes a value that is not there")
+        stack[-length:] = [tuple(stack[-length:])]
 
     return action
 
@@ -243,7 +245,7 @@ _ACTIONS: dict[int, Callable[[Machine], None]] = {
     0x88: lambda m: m.push(True),
     0x89: lambda m: m.push(False),
     ord("J"): lambda m: m.push(int.from_bytes(m.source.take(4), "little", signed=True)),
-    ord("K"): lambda m: m.push(m.source.number(1)),
+    ord("K"): lambda m: m.push(m.source.byte()),
     ord("M"): lambda m: m.push(m.source.number(2)),
     0x8A: _long(1),
     0x8B: _long(4),
@@ -267,9 +269,9 @@ _ACTIONS: dict[int, Callable[[Machine], None]] = {
     ord("s"): _setitem,
     ord("u"): lambda m: _update(m, m.pop_to_mark()),
     0x94: lambda m: m.remember(len(m.memo)),
-    ord("q"): lambda m: m.remember(m.source.number(1)),
+    ord("q"): lambda m: m.remember(m.source.byte()),
     ord("r"): lambda m: m.remember(m.source.number(4)),
-    ord("h"): lambda m: m.recall(m.source.number(1)),
+    ord("h"): lambda m: m.recall(m.source.byte()),
     ord("j"): lambda m: m.recall(m.source.number(4)),
     ord("c"): _global,
     0x93: _stack_global,

@@ -50,6 +50,15 @@ class ByteSource:
         self.pos += count
         return self._block[start : start + count]
 
+    def byte(self) -> int:
+        """The next byte; `take(1)[0]`, but an index is made of little else."""
+        at = self.pos - self._block_start
+        if at >= len(self._block):
+            self._fill(1)
+            at = 0
+        self.pos += 1
+        return self._block[at]
+
     def number(self, width: int) -> int:
         """The next `width` bytes as an unsigned number."""
         return int.from_bytes(self.take(width), "little")
