@@ -212,7 +212,7 @@ def _read_windows(job: ReportJob, run: Run) -> tuple[Choice | None, Windows, int
 
 
 def _read_params(run: Run) -> "Params":
-    from openloop_cli.world_model.params import check_params
+    from openloop_cli.world_model.shapes import check_params
 
     return run.checkpoint.read_params(check_params(run.shapes, run.config.model, run.spaces))
 

@@ -3,6 +3,7 @@
 from openloop_cli.config.inferred import infer_config
 from openloop_cli.config.run_yaml import find_config, parse_config, read_config
 from openloop_cli.config.settings import (
+    ACTIVATION_NAMES,
     COMPUTE_DTYPES,
     DecoderConfig,
     EncoderConfig,
@@ -14,6 +15,7 @@ from openloop_cli.config.settings import (
 )
 
 __all__ = [
+    "ACTIVATION_NAMES",
     "COMPUTE_DTYPES",
     "DecoderConfig",
     "EncoderConfig",

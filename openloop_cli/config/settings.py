@@ -10,6 +10,12 @@ from pathlib import Path
 from openloop_cli.errors import ConfigError
 
 COMPUTE_DTYPES = ("bfloat16", "float16", "float32")
+# What `world_model.nets` implements, named here so that a config is checked without jax.
+ACTIVATION_NAMES = (
+    *("none", "mish", "relu2", "swiglu", "tanh", "gelu", "relu", "relu6", "sigmoid", "softplus"),
+    *("soft_sign", "silu", "swish", "log_sigmoid", "leaky_relu", "hard_sigmoid", "hard_silu"),
+    *("hard_swish", "hard_tanh", "elu", "celu", "selu"),
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,12 @@ class HeadConfig:
     bins: int = 255
     output: str = "symexp_twohot"
 
+    @property
+    def layer(self) -> tuple[str, int]:
+        """The output layer's name and size."""
+        sizes = {"symexp_twohot": ("logits", self.bins), "binary": ("logit", 1)}
+        return sizes.get(self.output, ("pred", 1))
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -133,17 +145,15 @@ def check_settings(model: ModelConfig) -> None:
         raise ConfigError(
             f"agent.dyn.rssm: deter {dyn.deter} does not divide into {dyn.blocks} blocks"
         )
-    for name, expected in (
-        ("reward", "symexp_twohot"),
-        ("cont", "binary"),
-        ("value", "symexp_twohot"),
-    ):
+    for name, known in _HEADS.items():
         found = getattr(model, name).output
-        if found != expected:
+        if found not in known:
             raise ConfigError(
-                f"agent.{_HEAD_NAMES[name]}.output: expected {expected!r}, found {found!r}",
+                f"agent.{_HEAD_NAMES[name]}.output: expected {' or '.join(known)}, found {found!r}",
                 hint="no other head is known",
             )
 
 
+_SCALAR = ("symexp_twohot", "symlog_mse", "mse")
+_HEADS = {"reward": _SCALAR, "cont": ("binary",), "value": _SCALAR}
 _HEAD_NAMES = {"reward": "rewhead", "cont": "conhead", "value": "value"}

@@ -24,6 +24,7 @@ from openloop_cli.world_model.nets import (
     symexp,
     upsampling_conv,
 )
+from openloop_cli.world_model.shapes import smallest_resolution
 
 
 class Decoded(NamedTuple):
@@ -66,13 +67,6 @@ def vector_means(
         else:
             means[key] = symexp(x) if config.symlog else x
     return means
-
-
-def smallest_resolution(config: DecoderConfig, spaces: Spaces) -> tuple[int, int]:
-    """(h, w) where the decoder's convolutions start."""
-    height, width, _ = next(iter(spaces.images.values())).shape
-    factor = 2 ** (len(config.mults) - int(config.outer))
-    return height // factor, width // factor
 
 
 def _decode_vectors(

@@ -1,0 +1,220 @@
+"""Names and shapes of every parameter that a report needs, checked in one pass. No jax.
+
+A checkpoint that goes with another config is told with all of its disagreements at once.
+"""
+
+import math
+from collections.abc import Mapping
+
+from openloop_cli.config import ACTIVATION_NAMES, DecoderConfig, HeadConfig, ModelConfig, norm_kind
+from openloop_cli.errors import ConfigError, ParamsError
+from openloop_cli.spaces import Spaces
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def check_params(
+    found: Mapping[str, tuple[int, ...]], config: ModelConfig, spaces: Spaces
+) -> tuple[str, ...]:
+    """The names that the world model needs, all of them there and of the right shape.
+
+    Args:
+      found: Shape by name, of the whole checkpoint.
+
+    Raises:
+      ParamsError: Naming the parameters that are missing or of another shape, with both shapes.
+      ConfigError: Sizes in the config that no network can have.
+    """
+    expected = expected_shapes(config, spaces)
+    wrong = disagreements(found, expected)
+    if wrong:
+        shown = "; ".join(wrong[:3])
+        more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise ParamsError(shown + more, hint="pass the run's own config.yaml and replay")
+    return tuple(expected)
+
+
+def disagreements(found: Mapping[str, tuple[int, ...]], expected: Shapes) -> list[str]:
+    """One line for each expected parameter that is missing or of another shape."""
+    wrong = []
+    for name, shape in expected.items():
+        if name not in found:
+            wrong.append(f"{name}: expected {shape}, missing")
+        elif tuple(found[name]) != shape:
+            wrong.append(f"{name}: expected {shape}, found {tuple(found[name])}")
+    return wrong
+
+
+def expected_shapes(config: ModelConfig, spaces: Spaces) -> Shapes:
+    """Shape by name of every parameter of the encoder, RSSM, decoder and the three heads."""
+    for part in (config.enc, config.dyn, config.dec, config.reward, config.cont, config.value):
+        if part.act not in ACTIVATION_NAMES:
+            raise ConfigError(
+                f"act {part.act!r}: not known", hint=f"known are {', '.join(ACTIVATION_NAMES)}"
+            )
+    shapes: Shapes = {}
+    tokens = _encoder(shapes, config, spaces)
+    _rssm(shapes, config, spaces, tokens)
+    _decoder(shapes, config, spaces)
+    features = config.dyn.deter + config.dyn.stoch * config.dyn.classes
+    for name, head in (("rew", config.reward), ("con", config.cont), ("val", config.value)):
+        width = _mlp(shapes, f"{name}/mlp", head, features)
+        output, size = head.layer
+        _linear(shapes, f"{name}/head/{output}", width, size)
+    return shapes
+
+
+def smallest_resolution(config: DecoderConfig, spaces: Spaces) -> tuple[int, int]:
+    """(h, w) where the decoder's convolutions start."""
+    height, width, _ = next(iter(spaces.images.values())).shape
+    factor = 2 ** (len(config.mults) - int(config.outer))
+    return height // factor, width // factor
+
+
+def _encoder(shapes: Shapes, config: ModelConfig, spaces: Spaces) -> int:
+    """Adds the encoder's shapes; returns the width of the tokens."""
+    enc = config.enc
+    tokens = 0
+    if spaces.vectors:
+        width = sum(space.width for space in spaces.vectors.values())
+        for i in range(enc.layers):
+            _linear(shapes, f"enc/mlp{i}", width, enc.units)
+            _norm(shapes, f"enc/mlp{i}norm", enc.norm, enc.units)
+            width = _after(enc.act, enc.units)
+        tokens += width
+    if spaces.images:
+        height, width, channels = _image_shape(spaces)
+        for i, mult in enumerate(enc.mults):
+            size = enc.depth * mult
+            _conv(shapes, f"enc/cnn{i}", enc.kernel, channels, size)
+            _norm(shapes, f"enc/cnn{i}norm", enc.norm, size)
+            channels = _after(enc.act, size)
+            if not (enc.outer and i == 0):
+                if height % 2 or width % 2:
+                    raise ConfigError(
+                        f"agent.enc.simple.mults: {len(enc.mults)} stages cannot halve the"
+                        f" images {_image_shape(spaces)[:2]} of this replay",
+                        hint="pass the run's own config.yaml and replay",
+                    )
+                height, width = height // 2, width // 2
+        tokens += height * width * channels
+    if not tokens:
+        raise ParamsError("the replay has no observations", hint="pass the run's own replay")
+    return tokens
+
+
+def _image_shape(spaces: Spaces) -> tuple[int, int, int]:
+    sizes = {space.shape[:2] for space in spaces.images.values()}
+    if len(sizes) > 1:
+        named = ", ".join(f"{key} {space.shape}" for key, space in spaces.images.items())
+        raise ParamsError(
+            f"image keys of different sizes: {named}", hint="DreamerV3 joins images of one size"
+        )
+    height, width = next(iter(sizes))
+    return height, width, sum(space.shape[-1] for space in spaces.images.values())
+
+
+def _rssm(shapes: Shapes, config: ModelConfig, spaces: Spaces, tokens: int) -> None:
+    dyn = config.dyn
+    actions = sum(space.width for space in spaces.actions.values())
+    latents = dyn.stoch * dyn.classes
+    for i, size in enumerate((dyn.deter, latents, actions)):
+        _dense(shapes, f"dyn/dynin{i}", size, dyn.hidden, dyn.norm)
+    hidden = _after(dyn.act, dyn.hidden)
+    width = dyn.deter + dyn.blocks * 3 * hidden
+    for i in range(dyn.dynlayers):
+        _block_linear(shapes, f"dyn/dynhid{i}", width, dyn.deter, dyn.blocks)
+        _norm(shapes, f"dyn/dynhid{i}norm", dyn.norm, dyn.deter)
+        width = _after(dyn.act, dyn.deter)
+    _block_linear(shapes, "dyn/dyngru", width, 3 * dyn.deter, dyn.blocks)
+    for prefix, logits, layers, width in (
+        ("dyn/obs", "dyn/obslogit", dyn.obslayers, tokens + dyn.deter * (not dyn.absolute)),
+        ("dyn/prior", "dyn/priorlogit", dyn.imglayers, dyn.deter),
+    ):
+        for i in range(layers):
+            _dense(shapes, f"{prefix}{i}", width, dyn.hidden, dyn.norm)
+            width = hidden
+        _linear(shapes, logits, width, latents)
+
+
+def _decoder(shapes: Shapes, config: ModelConfig, spaces: Spaces) -> None:
+    dec, dyn = config.dec, config.dyn
+    latents = dyn.stoch * dyn.classes
+    if spaces.vectors:
+        width = latents + dyn.deter
+        for i in range(dec.layers):
+            _linear(shapes, f"dec/mlp/linear{i}", width, dec.units)
+            _norm(shapes, f"dec/mlp/norm{i}", dec.norm, dec.units)
+            width = _after(dec.act, dec.units)
+        for key, space in spaces.vectors.items():
+            head = "logits" if space.classes else "pred"
+            _linear(shapes, f"dec/vec/{key}/{head}", width, space.width)
+    if spaces.images:
+        _decoder_images(shapes, config, spaces, latents)
+
+
+def _decoder_images(shapes: Shapes, config: ModelConfig, spaces: Spaces, latents: int) -> None:
+    dec, dyn = config.dec, config.dyn
+    channels = dec.depth * dec.mults[-1]
+    size = math.prod(smallest_resolution(dec, spaces)) * channels
+    if dec.bspace:
+        if dyn.deter % dec.bspace or channels % dec.bspace:
+            raise ConfigError(
+                f"agent.dec.simple.bspace: {dec.bspace} does not divide deter {dyn.deter}"
+                f" and the {channels} channels of the last stage"
+            )
+        _block_linear(shapes, "dec/sp0", dyn.deter, size, dec.bspace)
+        _linear(shapes, "dec/sp1", latents, 2 * dec.units)
+        _norm(shapes, "dec/sp1norm", dec.norm, 2 * dec.units)
+        _linear(shapes, "dec/sp2", _after(dec.act, 2 * dec.units), size)
+        _norm(shapes, "dec/spnorm", dec.norm, channels)
+    else:
+        _linear(shapes, "dec/space", latents + dyn.deter, size)
+        _norm(shapes, "dec/spacenorm", dec.norm, channels)
+    channels = _after(dec.act, channels)
+    for i in reversed(range(len(dec.mults) - 1)):
+        _conv(shapes, f"dec/conv{i}", dec.kernel, channels, dec.depth * dec.mults[i])
+        _norm(shapes, f"dec/conv{i}norm", dec.norm, dec.depth * dec.mults[i])
+        channels = _after(dec.act, dec.depth * dec.mults[i])
+    _conv(shapes, "dec/imgout", dec.kernel, channels, _image_shape(spaces)[2])
+
+
+def _mlp(shapes: Shapes, name: str, head: HeadConfig, width: int) -> int:
+    for i in range(head.layers):
+        _linear(shapes, f"{name}/linear{i}", width, head.units)
+        _norm(shapes, f"{name}/norm{i}", head.norm, head.units)
+        width = _after(head.act, head.units)
+    return width
+
+
+def _dense(shapes: Shapes, name: str, inputs: int, outputs: int, impl: str) -> None:
+    _linear(shapes, name, inputs, outputs)
+    _norm(shapes, f"{name}norm", impl, outputs)
+
+
+def _linear(shapes: Shapes, name: str, inputs: int, outputs: int) -> None:
+    shapes[f"{name}/kernel"] = (inputs, outputs)
+    shapes[f"{name}/bias"] = (outputs,)
+
+
+def _block_linear(shapes: Shapes, name: str, inputs: int, outputs: int, blocks: int) -> None:
+    shapes[f"{name}/kernel"] = (blocks, inputs // blocks, outputs // blocks)
+    shapes[f"{name}/bias"] = (outputs,)
+
+
+def _conv(shapes: Shapes, name: str, kernel: int, inputs: int, outputs: int) -> None:
+    shapes[f"{name}/kernel"] = (kernel, kernel, inputs, outputs)
+    shapes[f"{name}/bias"] = (outputs,)
+
+
+def _norm(shapes: Shapes, name: str, impl: str, size: int) -> None:
+    kind, _ = norm_kind(impl)
+    if kind != "none":
+        shapes[f"{name}/scale"] = (size,)
+    if kind == "layer":
+        shapes[f"{name}/shift"] = (size,)
+
+
+def _after(act: str, size: int) -> int:
+    """Width after an activation: a gated one halves it."""
+    return size // 2 if act == "swiglu" else size
