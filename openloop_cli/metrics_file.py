@@ -1,6 +1,7 @@
 """A metrics.json that was written before -> its tree, checked to be one."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,17 @@ def read_metrics(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise MetricsError(f"{path}: {path.stat().st_size} bytes, too large for a metrics.json")
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = json.loads(
+            path.read_text(encoding="utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+        )
     except OSError as error:
         raise MetricsError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
         raise MetricsError(
-            f"{path}: not JSON", hint="pass the metrics.json that `openloop render` wrote"
+            f"{path}: not JSON: {_reason(error)}",
+            hint="pass the metrics.json that `openloop render` wrote",
         ) from None
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         raise MetricsError(
@@ -37,3 +43,24 @@ def read_metrics(path: Path) -> dict[str, Any]:
             hint="render it again, or use the openloop that wrote it",
         )
     return tree
+
+
+def _refuse_constant(name: str) -> float:
+    """JSON knows no NaN and no Infinity, though Python reads them."""
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    """A number as it stands there; 1e999 is none that we hold."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is too large")
+    return value
+
+
+def _reason(error: ValueError | RecursionError) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "not text"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return str(error).splitlines()[0][:200] if str(error) else "unreadable"

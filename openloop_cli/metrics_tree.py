@@ -28,6 +28,8 @@ DEFINITIONS = {
     "accuracy": "1 - mistakes",
     "log_likelihood": "of the recorded classes in nats, summed over a step's values",
     "per_step": "mean over windows; low and high bound its 95 % interval over windows",
+    "per_window": "errors of the imagined steps, a row for each window, for paired comparisons;"
+    " per_window_observed: the model's mean error while observing, a number for each",
     "mean": "mean over windows and steps; of psnr, the psnr of the mean mse",
     "model": "the prediction: reconstructed while observing, imagined after it",
     "persistence": "the last observed frame repeated; while observing, the frame before",
@@ -62,6 +64,7 @@ def observation_tree(measured: Observation) -> Tree:
             for path, x in measured.imagined.items()
             if ERROR_METRIC[measured.kind] in x
         },
+        "per_window_observed": measured.context["model"][ERROR_METRIC[measured.kind]].mean(1),
     }
     if measured.dimensions is not None:
         tree["dimensions"] = {"mae": measured.dimensions.mean(0)}
@@ -81,6 +84,8 @@ def model_tree(loop: OpenLoop, horizon: int, contdisc: bool) -> Tree:
         "reward": _against(loop, loop.model.reward, loop.reward),
         "continue": _continue_tree(loop, goes_on * (discount if contdisc else 1)),
     }
+    error = np.abs(loop.model.reward - loop.reward)
+    tree["reward"]["per_window"] = {"model": error[:, loop.context :]}
     if not loop.evaluation:
         return tree
     seen = loop.evaluation.posterior
