@@ -56,11 +56,16 @@ def open_run(
     """
     found = read_checkpoint(Path(checkpoint))
     chunks = open_replay(Path(replay) if isinstance(replay, str) else replay)
-    shapes = {name: ref.shape for name, ref in found.params.items()}
-    spaces = infer_spaces(shapes, chunks.keys)
-    path = Path(config) if config is not None else find_config(found.path)
-    settings = read_config(path) if path else _without_config(found, chunks, spaces)
-    return Run(found, chunks, settings, spaces)
+    return put_together(found, chunks, Path(config) if config is not None else None)
+
+
+def put_together(checkpoint: Checkpoint, replay: Replay, config: Path | None = None) -> Run:
+    """The same for a checkpoint and a replay that are open already."""
+    shapes = {name: ref.shape for name, ref in checkpoint.params.items()}
+    spaces = infer_spaces(shapes, replay.keys)
+    path = config or find_config(checkpoint.path)
+    settings = read_config(path) if path else _without_config(checkpoint, replay, spaces)
+    return Run(checkpoint, replay, settings, spaces)
 
 
 def params_sha256(params: Params) -> str:

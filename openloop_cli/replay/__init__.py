@@ -8,6 +8,7 @@
 """
 
 from openloop_cli.replay.choose import Choice, choose_windows
+from openloop_cli.replay.episodes import count_windows, episode_lengths
 from openloop_cli.replay.index import KeyInfo, Replay, open_replay
 from openloop_cli.replay.names import ChunkInfo
 from openloop_cli.replay.summary import ReplaySummary, summarize
@@ -22,6 +23,8 @@ __all__ = [
     "Windows",
     "choose_and_read",
     "choose_windows",
+    "count_windows",
+    "episode_lengths",
     "open_replay",
     "parse_window",
     "read_windows",

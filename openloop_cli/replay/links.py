@@ -76,13 +76,16 @@ class Links:
                 reach.extend((before, first) for before in self._before[chunk])
 
     def chains(self) -> list[int]:
-        """The steps of each stream, from a chunk that nothing leads to; a loop counts once."""
+        """The steps of each stream."""
+        return [sum(self._lengths[at] for at in stream) for stream in self.streams()]
+
+    def streams(self) -> list[list[int]]:
+        """The chunks of each stream, from one that nothing leads to; a loop counts once."""
         heads = [chunk for chunk, before in enumerate(self._before) if not before]
         seen: set[int] = set()
-        steps = []
+        streams = []
         for chunk in [*heads, *range(len(self._lengths))]:
             if chunk not in seen:
-                chain = list(self.walk(chunk))
-                seen.update(chain)
-                steps.append(sum(self._lengths[at] for at in chain))
-        return steps
+                streams.append(list(self.walk(chunk)))
+                seen.update(streams[-1])
+        return streams
