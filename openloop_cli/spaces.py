@@ -103,6 +103,43 @@ def infer_spaces(shapes: Mapping[str, tuple[int, ...]], keys: Mapping[str, StepI
     return Spaces(tuple(obs), tuple(act))
 
 
+def spaces_of_params(
+    shapes: Mapping[str, tuple[int, ...]], *, channels: int, doublings: int
+) -> Spaces | None:
+    """Stand-ins for the spaces of a run whose replay is not there: right in their widths only.
+
+    All images become one square image, since the parameters hold only their sum and their area.
+
+    Args:
+      channels: Of the decoder's last stage, where its convolutions start.
+      doublings: How often the decoder doubles the resolution.
+
+    Returns:
+      None when the parameters fit no square image.
+    """
+    obs, act = [], []
+    for name, shape in shapes.items():
+        if match := POLICY_HEAD.fullmatch(name):
+            act.append((match[1], _flat_space(match[2], shape[-1])))
+        elif match := _VECTOR_HEAD.fullmatch(name):
+            obs.append((match[1], _flat_space(match[2], shape[-1])))
+    if "dec/imgout/bias" in shapes:
+        start = shapes.get("dec/sp0/bias", shapes.get("dec/space/bias", (0,)))[0]
+        side = math.isqrt(start // max(1, channels))
+        if not side or side * side * channels != start:
+            return None
+        side *= 2**doublings
+        obs.append(("images", Space((side, side, *shapes["dec/imgout/bias"]), "uint8")))
+    return Spaces(tuple(obs), tuple(act))
+
+
+_VECTOR_HEAD = re.compile(r"dec/vec/(.+)/(logits|pred)/kernel")
+
+
+def _flat_space(head: str, size: int) -> Space:
+    return Space((), "int32", size) if head.startswith("logit") else Space((size,), "float32")
+
+
 def _observation(key: str, info: StepInfo, shapes: Mapping[str, tuple[int, ...]]) -> Space:
     if info.dtype == np.uint8 and len(info.shape) == 3:
         return Space(info.shape, "uint8")
