@@ -88,16 +88,15 @@ def skill(
 ) -> Skill:
     """1 - (error - floor) / (persistence - floor) at each step, of means over windows.
 
-    A step is defined where something moved beyond noise: the movement, persistence - floor,
+    A step is defined where something moved beyond noise: the movement, persistence - floor, is
 
-    - is larger than zero, by the lower end of its own interval;
-    - can be told from zero by the quantiles that the ratio's interval uses, so that this interval
-      is finite on both sides;
-    - is larger than `invisible`, and than the rounding of the errors that it is made of;
+    - larger than zero, by the lower end of its interval; that is where the interval of skill is
+      finite on both sides;
+    - larger than zero, by the lower end of its interval, when averaged over all steps too: without
+      it a still scene seen with noise would pass at one step in forty;
+    - larger than `invisible`, and than the rounding of the errors that it is made of.
 
-    and where, averaged over all steps, it is larger than zero by the lower end of its interval
-    too. Without the last, a still scene seen with noise would pass at one step in forty. With one
-    window there are no intervals, and only the sizes are asked.
+    With one window there are no intervals, and only the sizes are asked.
 
     Args:
       invisible: A movement that does not count, in the errors' units; the default is for images
@@ -110,7 +109,6 @@ def skill(
         level=level, seed=seed,
     )  # fmt: skip
     defined = _moved(floor, persistence, level, seed, invisible) & np.isfinite(lost.mean)
-    defined &= (lost.count < 2) | (np.isfinite(lost.low) & np.isfinite(lost.high))
     value, low, high = (
         np.where(defined, 1 - end, np.nan) for end in (lost.mean, lost.high, lost.low)
     )

@@ -1,38 +1,28 @@
 """Confidence intervals over windows. Values (B, …), one row for each window; NaN is left out.
 
 Windows are the unit that is drawn at random, so they alone are resampled; the other axes are
-columns with an interval of their own each, from the same resamples. All intervals rest on one
-thing, the bootstrap distribution of a mean over its own standard error (bootstrap-t):
+columns with an interval of their own each, from the same resamples. A mean's interval is
+[mean - t_hi se, mean - t_lo se], with the quantiles of `resampling`.
 
-    t* = (mean* - mean) / max(se*, se / 3),    se = s / sqrt(n),    s² = Σ(x - mean)² / (n - 1)
-
-Resamples are drawn from n windows with replacement, n at a time. With t_lo and t_hi the
-quantiles of t* the interval is [mean - t_hi se, mean - t_lo se]. Efron & Tibshirani 1993, *An
-Introduction to the Bootstrap*, chapter 12.5. Errors are skewed, windows are few: there the
-percentile bootstrap and Student's t cover too seldom (n = 16, exponential: 90 % and 92 %; this
-one 95 %). The floor of se / 3 is ours: it keeps a resample that happens to miss an outlier, and
-so has next to no variance, from making the interval endless. It costs no coverage from 8 windows
-on. Below 6 windows resamples are too few to tell a tail, and each quantile is at least as far out
-as Student's t.
+Errors are skewed and windows are few, where the percentile bootstrap covers too seldom. Coverage
+of these at 95 %, 16 windows, simulated: normal 95.5, exponential 95.3, lognormal (σ 0.5, 0.7) 94.9
+and 94.0, uniform 97.9, t with 3 degrees of freedom 96.4, differences between seeds 96.6; the
+percentile bootstrap: normal 91.7, exponential 90.0, lognormal 90.3 and 88.3.
 """
 
-import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from openloop_cli import resampling
 from openloop_cli.arrays import Array
 
 Verdict = Literal["better", "worse", "same"]
 
-# Resamples beyond each end of the interval: 2,000 in all at 95 %, more at higher levels.
-_PER_TAIL = 50
-_SE_FLOOR = 1 / 3
-_FEW = 6
-# Numbers in the largest array that is held at once.
-_CELLS = 1 << 21
+# Of the search for the end of a ratio's interval: within 1e-4 of its width, measured, but for
+# ends so far out that they are nearly infinite.
+_TURNS = 10
 
 
 @dataclass(frozen=True)
@@ -62,19 +52,18 @@ def interval(
       resamples: None takes as many as put 50 beyond each end.
       seed: Of the resamples; the same seed gives the same bits.
     """
-    values = _columns(per_window)
-    mean, low, high = (np.full(values.shape[1], np.nan) for _ in range(3))
-    for rows, columns in _alike(np.isnan(values)):
-        part = values[np.ix_(rows, columns)]
-        mean[columns] = part.mean(0)
-        usable = columns[np.isfinite(mean[columns])]
-        if len(rows) < 2 or not len(usable):
+    values, resamples = _rows(per_window), resamples or resampling.enough(level)
+    mean, low, high = (np.full(len(values), np.nan) for _ in range(3))
+    for rows, windows in resampling.alike(np.isnan(values)):
+        mean[rows] = values[np.ix_(rows, windows)].mean(1)
+        rows = rows[np.isfinite(mean[rows])]
+        if len(windows) < 2:
             continue
-        residuals = values[np.ix_(rows, usable)] - mean[usable]
-        lower, upper = _quantiles(residuals, level, resamples, seed)
-        error = _standard_error(residuals)
-        low[usable], high[usable] = mean[usable] - upper * error, mean[usable] - lower * error
-    return _shaped(per_window, mean, low, high, (~np.isnan(values)).sum(0))
+        for block in _blocks(rows, resamples):
+            residuals = values[np.ix_(block, windows)] - mean[block, None]
+            lower, upper = _mean_ends(residuals, level, resamples, seed)
+            low[block], high[block] = mean[block] + lower, mean[block] + upper
+    return _shaped(per_window, mean, low, high, (~np.isnan(values)).sum(1))
 
 
 def ratio(
@@ -87,33 +76,29 @@ def ratio(
 ) -> Interval:
     """mean(numerator) / mean(denominator) over the same windows: (B, …) twice -> (…).
 
-    The interval holds every ratio r for which mean(numerator - r denominator), over its standard
-    error, lies between the bootstrap-t quantiles of the residuals at the estimate. That is
-    Fieller's theorem with bootstrap quantiles for normal ones (Hwang 1995, *Fieller's problems
-    and resampling techniques*, Statistica Sinica 5). Unlike the delta method it stays honest
-    where the denominator is small: where the denominator cannot be told from zero an end is
-    infinite. A window that is NaN in either is left out of both. NaN where the mean
-    denominator is zero.
+    The interval holds every ratio r that the windows do not speak against: those for which the
+    interval of mean(numerator - r · denominator) holds zero. That is Fieller's theorem with
+    bootstrap quantiles for normal ones (Hwang 1995, *Fieller's problems and resampling techniques*,
+    Statistica Sinica 5), here those at r itself. So it is honest where the denominator is small:
+    both ends are finite exactly where the denominator's own interval excludes zero, and r lies
+    outside exactly where a paired test of numerator against r · denominator says so. A window that
+    is NaN in either is left out of both. NaN where the mean denominator is zero.
     """
     assert numerator.shape == denominator.shape, f"{numerator.shape}, {denominator.shape}"
-    above, below = _columns(numerator), _columns(denominator)
-    missing = np.isnan(above) | np.isnan(below)
-    value, low, high = (np.full(above.shape[1], np.nan) for _ in range(3))
-    for rows, columns in _alike(missing):
-        n, d = above[np.ix_(rows, columns)], below[np.ix_(rows, columns)]
+    above, below = _rows(numerator), _rows(denominator)
+    missing, resamples = np.isnan(above) | np.isnan(below), resamples or resampling.enough(level)
+    value, low, high = (np.full(len(above), np.nan) for _ in range(3))
+    for rows, windows in resampling.alike(missing):
         with np.errstate(divide="ignore", invalid="ignore"):
-            value[columns] = n.mean(0) / d.mean(0)
-        good = np.isfinite(value[columns])
-        if len(rows) < 2 or not good.any():
+            value[rows] = np.divide(*(x[np.ix_(rows, windows)].mean(1) for x in (above, below)))
+        rows = rows[np.isfinite(value[rows])]
+        if len(windows) < 2:
             continue
-        n, d, columns = n[:, good], d[:, good], columns[good]
-        # So that a larger ratio always means smaller residuals.
-        d = d * (sign := np.sign(d.mean(0)))
-        residuals = n * sign - value[columns] * d
-        lower, upper = _quantiles(residuals, level, resamples, seed)
-        low[columns] = value[columns] + _fieller(residuals, d, upper, -1)
-        high[columns] = value[columns] + _fieller(residuals, d, lower, 1)
-    return _shaped(numerator, value, low, high, (~missing).sum(0))
+        for block in _blocks(rows, resamples):
+            n, d = above[np.ix_(block, windows)], below[np.ix_(block, windows)]
+            lines = _Lines(n, d, level, resamples, seed)
+            low[block], high[block] = lines.end(-1), lines.end(1)
+    return _shaped(numerator, value, low, high, (~missing).sum(1))
 
 
 def paired(
@@ -139,9 +124,9 @@ def paired_ratios(
     """ratio(a) - ratio(b) over the same windows: two (numerator, denominator), (B, …) -> (…).
 
     To first order a ratio moves with the mean of (numerator - ratio · denominator) /
-    mean(denominator), its linearisation (delta method); the interval is that of the difference of
-    the two linearisations. It holds its level where the ratios are equal, which is what a test for
-    a change asks, and a few points less where they lie far apart.
+    mean(denominator) (delta method); the interval is that of the difference of the two. It holds
+    its level where the ratios are equal, which is what a test for a change asks, and a few points
+    less where they lie far apart.
     """
     missing = np.isnan(np.stack([*a, *b])).any(0)
     parts = [np.where(missing, np.nan, x) for x in (*a, *b)]
@@ -181,116 +166,107 @@ def familywise(level: float, count: int) -> float:
     """The level of each of `count` intervals so that all hold at once at `level` (Bonferroni).
 
     It needs nothing of how the numbers depend on each other, and each verdict can still be read
-    off its own interval, which Holm's steps would not leave. A change in either direction has
-    half of what is left: at 0.95 two seeds of one checkpoint read `worse` somewhere in at most
-    2.5 of 100 comparisons, whatever the count.
+    off its own interval, which Holm's steps would not leave. A change for the worse has half of
+    what is left: at 0.95 two seeds of one checkpoint read `worse` somewhere in about 2.5 of 100
+    comparisons at most, whatever the count.
     """
     assert count >= 1, f"a family of {count}"
     return 1 - (1 - level) / count
 
 
-def _columns(per_window: Array) -> Array:
-    """(B, …) -> (B, columns) float64."""
+def _rows(per_window: Array) -> Array:
+    """(B, …) -> (columns, B) float64."""
     assert per_window.ndim >= 1, "expected (B, …), found a number"
     assert len(per_window), "no window"
-    return np.asarray(per_window, np.float64).reshape(len(per_window), -1)
+    values = np.asarray(per_window, np.float64).reshape(len(per_window), -1)
+    return np.ascontiguousarray(values.T)
 
 
 def _shaped(like: Array, mean: Array, low: Array, high: Array, count: Array) -> Interval:
     return Interval(*(x.reshape(like.shape[1:]) for x in (mean, low, high, count)))
 
 
-def _alike(missing: Array) -> Iterator[tuple[Array, Array]]:
-    """Columns that miss the same windows, together: (windows that are left, columns)."""
-    patterns, which = np.unique(missing, axis=1, return_inverse=True)
-    which = which.reshape(-1)  # numpy 2.0 returned it with a further axis
-    for number, pattern in enumerate(patterns.T):
-        if not pattern.all():
-            yield np.flatnonzero(~pattern), np.flatnonzero(which == number)
+def _blocks(rows: Array, resamples: int) -> list[Array]:
+    """So few quantities at a time that memory does not grow with their number."""
+    size = max(1, resampling.CELLS // resamples)
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _standard_error(residuals: Array) -> Array:
-    """(n, columns), less their mean -> (columns,)."""
-    count = len(residuals)
-    return np.asarray(np.sqrt(np.square(residuals).mean(0) / (count - 1)))
-
-
-def _quantiles(
-    residuals: Array, level: float, resamples: int | None, seed: int
-) -> tuple[Array, Array]:
-    """Of t*, at both ends: (n, columns), n at least 2 -> (columns,) twice."""
-    assert 0 < level < 1, f"level {level}"
-    tail = (1 - level) / 2
-    resamples = math.ceil(_PER_TAIL / tail) if resamples is None else resamples
-    count, columns = residuals.shape
-    residuals = residuals - residuals.mean(0)
-    first = min(max(int(tail * (resamples + 1)), 1), (resamples + 1) // 2) - 1
-    last = resamples - 1 - first
-    ends = np.empty((2, columns))
-    width = max(1, _CELLS // resamples)
-    for start in range(0, columns, width):
-        part = np.ascontiguousarray(residuals[:, start : start + width].T)
-        draws = _shares(count, resamples, seed)
-        pivots = np.concatenate([_pivots(part, shares) for shares in draws], 1)
-        pivots.partition((first, last), axis=1)
-        ends[:, start : start + width] = pivots[:, first], pivots[:, last]
-    if count < _FEW:
-        least = _student(count - 1, 1 - tail) * (_standard_error(residuals) > 0)
-        ends = np.stack([np.minimum(ends[0], -least), np.maximum(ends[1], least)])
-    return ends[0], ends[1]
-
-
-def _shares(count: int, resamples: int, seed: int) -> Iterator[Array]:
-    """How large a share of each resample every window is: blocks of (n, resamples)."""
-    rng = np.random.default_rng(seed)
-    most = max(1, _CELLS // count)
-    for done in range(0, resamples, most):
-        size = min(most, resamples - done)
-        drawn = rng.integers(count, size=(size, count), dtype=np.int32)
-        drawn += np.arange(size, dtype=np.int32)[:, None] * count
-        counts = np.bincount(drawn.ravel(), minlength=size * count).reshape(size, count)
-        yield counts.T / count
-
-
-def _pivots(residuals: Array, shares: Array) -> Array:
-    """t* of each resample: (columns, n), (n, resamples) -> (columns, resamples)."""
-    count = residuals.shape[1]
-    means = residuals @ shares
-    variances = np.square(residuals) @ shares
+def _mean_ends(residuals: Array, level: float, resamples: int, seed: int) -> tuple[Array, Array]:
+    """The ends of the interval, from the mean: (C, n) less their mean -> (C,) twice."""
+    squares = np.square(residuals)
+    means, variances = resampling.averages([residuals, squares], resamples, seed)
     variances -= np.square(means)
-    whole = np.square(residuals).mean(1)[:, None]
-    np.maximum(variances, whole * _SE_FLOOR**2, out=variances)
-    # Where all windows agree, all resamples do.
-    np.maximum(variances, np.finfo(np.float64).tiny, out=variances)
-    return np.asarray(means * math.sqrt(count - 1) / np.sqrt(variances))
+    return _ends(means, variances, squares.mean(1), residuals.shape[1], level)
 
 
-def _student(freedom: int, below: float) -> float:
-    """The quantile of Student's t with 1 to 4 degrees of freedom (Abramowitz & Stegun 26.7.3-4)."""
-    share: dict[int, Callable[[float], float]] = {
-        1: lambda x: 2 / math.pi * x,
-        2: math.sin,
-        3: lambda x: 2 / math.pi * (x + math.sin(x) * math.cos(x)),
-        4: lambda x: math.sin(x) * (1 + math.cos(x) ** 2 / 2),
-    }
-    low, high = 0.0, math.pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if share[freedom](middle) < 2 * below - 1 else (low, middle)
-    return math.sqrt(freedom) * math.tan(low)
+def _ends(
+    means: Array, variances: Array, whole: Array, count: int, level: float
+) -> tuple[Array, Array]:
+    lower, upper = resampling.quantiles(means, variances, whole, count, level)
+    error = np.sqrt(whole / (count - 1))
+    return -upper * error, -lower * error
 
 
-def _fieller(residuals: Array, d: Array, quantile: Array, side: int) -> Array:
-    """How far the ratio moves, up (1) or down (-1), until the residuals' mean lies `quantile`
-    standard errors from zero: (n, columns) twice, (columns,) -> (columns,).
+class _Lines:
+    """Ratios as angles of lines through the origin of (denominator, numerator).
 
-    With x moved, that is mean(d)² x² = q² (s_ee - 2 x s_ed + x² s_dd) / (n - 1), a quadratic whose
-    terms under the root are never negative: no rounding where all windows agree.
+    At angle φ the residual is cos φ · n - sin φ · d, at π/2 that of an infinite ratio. Its moments
+    in each resample follow from five that are computed once.
     """
-    under, scale = d.mean(0), np.square(quantile) / (len(d) - 1)
-    e, d = residuals - residuals.mean(0), d - under
-    square = np.square(under) - scale * np.square(d).mean(0)
-    cross = scale * (e * d).mean(0)
-    root = np.sqrt(np.square(cross) + np.maximum(square, 0) * scale * np.square(e).mean(0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(square > 0, (side * root - cross) / square, side * np.inf)
+
+    def __init__(self, n: Array, d: Array, level: float, resamples: int, seed: int) -> None:
+        """(C, n) twice, with a mean of d other than zero."""
+        self.count, self.level = n.shape[1], level
+        self.value = n.mean(1) / d.mean(1)
+        # Of one size, so that angles spread evenly; d positive, so that they grow with the ratio.
+        sizes = [np.where((size := np.abs(x).mean(1)) > 0, size, 1.0) for x in (n, d)]
+        self.scale, sign = sizes[0] / sizes[1], np.sign(d.mean(1))
+        n, d = (x * (sign / size)[:, None] for x, size in zip((n, d), sizes, strict=True))
+        self.n, self.d = n.mean(1), d.mean(1)
+        n, d = n - self.n[:, None], d - self.d[:, None]
+        terms = [n, d, n * n, n * d, d * d]
+        self.whole = [x.mean(1) for x in terms[2:]]
+        self.means = resampling.averages(terms, resamples, seed)
+        first, second, *squares = self.means
+        for square, product in zip(squares, self._products(first, second), strict=True):
+            square -= product
+
+    @staticmethod
+    def _products(n: Array, d: Array) -> tuple[Array, Array, Array]:
+        return n * n, n * d, d * d
+
+    def end(self, side: int) -> Array:
+        """Where the ratios that are not spoken against end, upwards (1) or downwards (-1): (C,)."""
+        inner, outer = np.arctan2(self.n, self.d), np.full(len(self.n), side * np.pi / 2)
+        inside, outside = self._inside(inner, side), self._inside(outer, side)
+        endless = outside >= 0
+        # Nothing but rounding where all windows share one ratio.
+        certain = inside <= 1e-9
+        before = np.zeros(len(inner), np.bool_)
+        # The Illinois rule: a straight line between the ends of the bracket; an end that stays
+        # twice counts half, so that both move.
+        for turn in range(_TURNS):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                angle = inner + (outer - inner) * inside / (inside - outside)
+            angle = np.where(endless | certain, inner, angle)
+            margin = self._inside(angle, side)
+            held = margin >= 0
+            again = (held == before) & (turn > 0)
+            outside = np.where(held, np.where(again, outside / 2, outside), margin)
+            inside = np.where(held, margin, np.where(again, inside / 2, inside))
+            inner, outer, before = np.where(held, angle, inner), np.where(held, outer, angle), held
+        found = np.where(endless, side * np.inf, self.scale * np.tan(angle))
+        return np.where(certain & ~endless, self.value, found)
+
+    def _inside(self, angle: Array, side: int) -> Array:
+        """How far beyond zero the residual's interval reaches on that side: (C,) -> (C,)."""
+        cosine, sine = np.cos(angle), np.sin(angle)
+        weights = cosine**2, -2 * sine * cosine, sine**2
+        first, second, *squares = self.means
+        means = cosine[:, None] * first - sine[:, None] * second
+        variances = sum(w[:, None] * x for w, x in zip(weights, squares, strict=True))
+        whole = np.maximum(sum(w * x for w, x in zip(weights, self.whole, strict=True)), 0)
+        lower, upper = _ends(means, np.asarray(variances), whole, self.count, self.level)
+        mean = cosine * self.n - sine * self.d
+        return np.asarray(mean + upper if side > 0 else -(mean + lower))
