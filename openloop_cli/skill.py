@@ -103,11 +103,8 @@ def skill(
         in [0, 1].
     """
     assert error.shape == floor.shape == persistence.shape, "errors of different windows"
-    movement = _movement(floor, persistence)
-    lost = ratio(
-        np.asarray(error, np.float64) - floor, np.where(np.isnan(error), np.nan, movement),
-        level=level, seed=seed,
-    )  # fmt: skip
+    floor = np.where(np.isnan(error), np.nan, np.asarray(floor, np.float64))
+    lost = ratio(error - floor, persistence - floor, level=level, seed=seed)
     defined = _moved(floor, persistence, level, seed, invisible) & np.isfinite(lost.mean)
     value, low, high = (
         np.where(defined, 1 - end, np.nan) for end in (lost.mean, lost.high, lost.low)
@@ -174,20 +171,19 @@ def skill_change(new: Errors, old: Errors, *, level: float = 0.95, seed: int = 0
     where skill is undefined: look at both. Errors averaged over steps, (B, 1), give the change
     of the skill over all steps.
     """
-    parts = [(np.asarray(x.error, np.float64) - x.floor, _movement(*x[1:])) for x in (old, new)]
+    parts = [
+        (np.asarray(x.error, np.float64) - x.floor, np.asarray(x.persistence, np.float64) - x.floor)
+        for x in (old, new)
+    ]
     # Skill is one minus the ratio: old and new change places.
     return paired_ratios(parts[0], parts[1], level=level, seed=seed)
-
-
-def _movement(floor: PerFrame, persistence: PerFrame) -> Array:
-    return np.asarray(persistence, np.float64) - floor
 
 
 def _moved(
     floor: PerFrame, persistence: PerFrame, level: float, seed: int, invisible: float
 ) -> Array:
     """Whether the movement is larger than noise, rounding and what anyone sees: (B, H) -> (H,)."""
-    movement = _movement(floor, persistence)
+    movement = persistence - floor
     each = interval(movement, level=level, seed=seed)
     steps = (~np.isnan(movement)).sum(1)
     with np.errstate(invalid="ignore"):

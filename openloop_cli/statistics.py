@@ -229,12 +229,10 @@ class _Lines:
         self.whole = [x.mean(1) for x in terms[2:]]
         self.means = resampling.averages(terms, resamples, seed)
         first, second, *squares = self.means
-        for square, product in zip(squares, self._products(first, second), strict=True):
-            square -= product
-
-    @staticmethod
-    def _products(n: Array, d: Array) -> tuple[Array, Array, Array]:
-        return n * n, n * d, d * d
+        for square, x, y in zip(
+            squares, (first, first, second), (first, second, second), strict=True
+        ):
+            square -= x * y
 
     def end(self, side: int) -> Array:
         """Where the ratios that are not spoken against end, upwards (1) or downwards (-1): (C,)."""

@@ -245,6 +245,7 @@ def test_windows_that_are_not_measured_at_a_step_are_left_out_there():
     np.testing.assert_allclose(found.value[12:20], alone.value)
     np.testing.assert_allclose(found.low[12:20], alone.low)
     assert not found.defined[20:].any()
+    assert np.isfinite(found.low[:20]).all()
 
 
 def test_the_interval_of_skill_covers_it():
