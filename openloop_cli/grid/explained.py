@@ -7,38 +7,42 @@ the timeline are then laid over it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from openloop_cli.arrays import Array, Frames
 from openloop_cli.grid import layout, text
+from openloop_cli.grid.frame import (
+    BACKGROUND,
+    BRIGHT,
+    IMAGINED,
+    MUTED,
+    NOTE,
+    OBSERVED,
+    Caption,
+    area_of,
+    draw_caption,
+    draw_header,
+    draw_timeline,
+    write,
+)
 from openloop_cli.grid.layout import Box, Layout
 from openloop_cli.grid.rows import Legend, Row
 
-BACKGROUND = (24, 26, 31)
+__all__ = [
+    "BACKGROUND",
+    "BRIGHT",
+    "IMAGINED",
+    "MUTED",
+    "NOTE",
+    "OBSERVED",
+    "Caption",
+    "default_scale",
+    "explained_grid",
+]
+
 BEHIND = (12, 13, 16)
-BRIGHT = (236, 238, 242)
-MUTED = (158, 164, 176)
-OBSERVED = (46, 184, 92)
-IMAGINED = (232, 72, 72)
 _TILE = 128
-_DIM = 0.35
-
-NOTE = (
-    "Each column is one recorded window. Green: the model sees every frame. "
-    "Red: it sees none, and imagines them from the recorded actions."
-)
-
-
-@dataclass(frozen=True)
-class Caption:
-    """What stands below the picture: run name, checkpoint step, image key, how to read it."""
-
-    run: str
-    step: str
-    key: str
-    note: str = NOTE
 
 
 def explained_grid(
@@ -74,9 +78,9 @@ def explained_grid(
         part[:] = _with_borders(still, place, colour)
     for index, row in enumerate(rows):
         for window, boxes in enumerate(place.tiles):
-            _enlarge(_part(frames, boxes[index]), row.video[window], scale)
-    _draw_header(frames, place.header, context)
-    _draw_timeline(frames, place.timeline, context)
+            _enlarge(area_of(frames, boxes[index]), row.video[window], scale)
+    draw_header(frames, place.header, context)
+    draw_timeline(frames, place.timeline, context)
     return frames
 
 
@@ -95,20 +99,20 @@ def _still(place: Layout, rows: Sequence[Row], caption: Caption, windows: Sequen
     for heading, box in zip(windows, place.headings, strict=True):
         line = text.shortened(heading, layout.SMALL, box.width)
         left = (box.width - text.width_of(line, layout.SMALL)) // 2
-        _write(canvas, line, layout.SMALL, MUTED, box.y, box.x + left)
-    _draw_caption(canvas, caption, place.footer)
+        write(canvas, line, layout.SMALL, MUTED, box.y, box.x + left)
+    draw_caption(canvas, caption, place.footer)
     return canvas
 
 
 def _draw_label(canvas: Array, row: Row, box: Box) -> None:
     width = box.width - layout.SPACE
     y = box.y + (box.height - layout.label_height(row)) // 2
-    y = _write(
+    y = write(
         canvas, text.shortened(row.label, layout.TITLE, width), layout.TITLE, BRIGHT, y, box.x
     )
     if row.note:
         note = text.shortened(row.note, layout.SMALL, width)
-        y = _write(canvas, note, layout.SMALL, MUTED, y, box.x)
+        y = write(canvas, note, layout.SMALL, MUTED, y, box.x)
     if row.legend:
         _draw_legend(canvas, row.legend, y, box.x, width)
 
@@ -125,18 +129,8 @@ def _spread(canvas: Array, parts: Sequence[str], y: int, x: int, width: int) -> 
     for index, part in enumerate(parts):
         free = width - text.width_of(part, layout.SMALL)
         left = round(free * index / (len(parts) - 1))
-        _write(canvas, part, layout.SMALL, MUTED, y, x + left)
+        write(canvas, part, layout.SMALL, MUTED, y, x + left)
     return y + text.height_of(layout.SMALL)
-
-
-def _draw_caption(canvas: Array, caption: Caption, box: Box) -> None:
-    facts = f" · checkpoint step {caption.step} · {caption.key}"
-    left = max(box.width // 4, box.width - text.width_of(facts, layout.BODY))
-    line = text.shortened(caption.run, layout.BODY, left) + facts
-    line = text.shortened(line, layout.BODY, box.width)
-    y = _write(canvas, line, layout.BODY, BRIGHT, box.y, box.x) + 4
-    for line in text.wrapped(caption.note, layout.SMALL, box.width, layout.FOOTER_LINES):
-        y = _write(canvas, line, layout.SMALL, MUTED, y, box.x)
 
 
 def _with_borders(canvas: Array, place: Layout, colour: text.Colour) -> Array:
@@ -154,49 +148,3 @@ def _enlarge(area: Array, video: Array, scale: int) -> None:
     steps, height, width, _ = video.shape
     wide = np.repeat(video, scale, axis=2)
     area.reshape(steps, height, scale, width * scale, 3)[:] = wide[:, :, None]
-
-
-def _draw_header(frames: Frames, box: Box, context: int) -> None:
-    """What is going on, in words, and the step: each step's words are drawn once."""
-    steps = len(frames)
-    for step, canvas in enumerate(frames):
-        seen = step < context
-        state = "context" if seen else f"imagined +{step - context + 1}"
-        fill = OBSERVED if seen else IMAGINED
-        patch = text.pill(state, layout.TITLE, (255, 255, 255), fill, BACKGROUND)
-        _paste(canvas, patch, box.y + (box.height - patch.shape[0]) // 4 * 2, box.x)
-        means = "the model sees each frame" if seen else "the model sees only the actions"
-        y = box.y + (box.height - text.height_of(layout.BODY)) // 2
-        _write(canvas, means, layout.BODY, BRIGHT, y, box.x + patch.shape[1] + layout.SPACE)
-        counter = f"step {step + 1} of {steps}"
-        left = box.width - text.width_of(counter, layout.BODY)
-        _write(canvas, counter, layout.BODY, BRIGHT, y, box.x + left)
-
-
-def _draw_timeline(frames: Frames, box: Box, context: int) -> None:
-    """A bar, green then red, dim where still to come."""
-    steps = len(frames)
-    ends = np.arange(steps + 1) * box.width // (2 * steps) * 2
-    colours = np.empty((box.width, 3), np.uint8)
-    colours[:] = IMAGINED
-    colours[: ends[context]] = OBSERVED
-    dim = (colours * _DIM + np.array(BACKGROUND) * (1 - _DIM)).astype(np.uint8)
-    area = _part(frames, box)
-    area[:] = dim
-    for step in range(steps):
-        done = ends[step + 1]
-        area[step, :, :done] = colours[:done]
-
-
-def _write(canvas: Array, line: str, size: int, colour: text.Colour, y: int, x: int) -> int:
-    """Write a line and return where the next one starts."""
-    _paste(canvas, text.words(line, size, colour, BACKGROUND), y, x)
-    return y + text.height_of(size)
-
-
-def _paste(canvas: Array, patch: Array, y: int, x: int) -> None:
-    canvas[y : y + patch.shape[0], x : x + patch.shape[1]] = patch
-
-
-def _part(frames: Array, box: Box) -> Array:
-    return frames[:, box.y : box.y + box.height, box.x : box.x + box.width]
