@@ -302,9 +302,9 @@ def _trace(
         "deter": feat.deter.astype(jnp.float32),
         "stoch": jnp.argmax(feat.stoch, -1).astype(jnp.int32),
         "logit": feat.logit.astype(jnp.float32),
-        "reward": heads.reward_mean(logits),
+        "reward": heads.scalar_mean(config.reward, logits.reward),
         "cont": heads.cont_mean(logits),
-        "value": heads.value_mean(logits),
+        "value": heads.scalar_mean(config.value, logits.value),
         "losses": losses.observation_losses(config.dec, spaces, decoded, obs)
         | losses.head_losses(config, logits, reward, terminal),
     }

@@ -10,12 +10,15 @@ import jax.numpy as jnp
 
 from openloop_cli.arrays import Params
 from openloop_cli.config import HeadConfig, ModelConfig
-from openloop_cli.world_model.dists import twohot_mean
-from openloop_cli.world_model.nets import linear, mlp
+from openloop_cli.world_model.dists import twohot_loss, twohot_mean
+from openloop_cli.world_model.nets import linear, mlp, symexp, symlog
 
 
 class HeadLogits(NamedTuple):
-    """reward (B, T, bins), cont (B, T), value (B, T, bins), in the compute dtype."""
+    """reward (B, T, bins), cont (B, T), value (B, T, bins), in the compute dtype.
+
+    A reward or value head of another kind than `symexp_twohot` has one number instead of bins.
+    """
 
     reward: jax.Array
     cont: jax.Array
@@ -28,15 +31,26 @@ def head_logits(
     """deter (B, T, D), stoch (B, T, S, L) -> the three heads' logits."""
     x = jnp.concatenate([deter, stoch.reshape((*stoch.shape[:-2], -1))], -1)
     return HeadLogits(
-        reward=_head(params, "rew", "logits", config.reward, x),
-        cont=_head(params, "con", "logit", config.cont, x)[..., 0],
-        value=_head(params, "val", "logits", config.value, x),
+        reward=_head(params, "rew", config.reward, x),
+        cont=_head(params, "con", config.cont, x)[..., 0],
+        value=_head(params, "val", config.value, x),
     )
 
 
-def reward_mean(logits: HeadLogits) -> jax.Array:
-    """(B, T) expected reward."""
-    return twohot_mean(logits.reward)
+def scalar_mean(config: HeadConfig, output: jax.Array) -> jax.Array:
+    """(B, T, bins) or (B, T, 1) -> (B, T): the expected reward or value, in its own units."""
+    if config.output == "symexp_twohot":
+        return twohot_mean(output)
+    mean = output[..., 0].astype(jnp.float32)
+    return symexp(mean) if config.output == "symlog_mse" else mean
+
+
+def scalar_loss(config: HeadConfig, output: jax.Array, target: jax.Array) -> jax.Array:
+    """(B, T, bins) or (B, T, 1), (B, T) -> (B, T): what the head was trained on."""
+    if config.output == "symexp_twohot":
+        return twohot_loss(output, target)
+    target = symlog(target) if config.output == "symlog_mse" else target
+    return jnp.square(output[..., 0].astype(jnp.float32) - target)
 
 
 def cont_mean(logits: HeadLogits) -> jax.Array:
@@ -44,12 +58,7 @@ def cont_mean(logits: HeadLogits) -> jax.Array:
     return jnp.exp(jax.nn.log_sigmoid(logits.cont.astype(jnp.float32)))
 
 
-def value_mean(logits: HeadLogits) -> jax.Array:
-    """(B, T) expected discounted return under the run's own policy."""
-    return twohot_mean(logits.value)
-
-
-def _head(params: Params, name: str, output: str, config: HeadConfig, x: jax.Array) -> jax.Array:
+def _head(params: Params, name: str, config: HeadConfig, x: jax.Array) -> jax.Array:
     x = mlp(
         params,
         f"{name}/mlp",
@@ -58,4 +67,4 @@ def _head(params: Params, name: str, output: str, config: HeadConfig, x: jax.Arr
         norm_impl=config.norm,
         act_name=config.act,
     )
-    return linear(params, f"{name}/head/{output}", x)
+    return linear(params, f"{name}/head/{config.layer[0]}", x)

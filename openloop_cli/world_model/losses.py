@@ -14,7 +14,7 @@ from openloop_cli.config import DecoderConfig, ModelConfig, RSSMConfig
 from openloop_cli.spaces import Spaces
 from openloop_cli.world_model import dists, rssm
 from openloop_cli.world_model.decoder import Decoded
-from openloop_cli.world_model.heads import HeadLogits
+from openloop_cli.world_model.heads import HeadLogits, scalar_loss
 from openloop_cli.world_model.nets import symlog
 
 
@@ -65,7 +65,7 @@ def head_losses(
     goes_on = 1 - terminal.astype(jnp.float32)
     discount = 1 - 1 / config.horizon if config.contdisc else 1.0
     return {
-        "rew": dists.twohot_loss(logits.reward, reward),
+        "rew": scalar_loss(config.reward, logits.reward, reward),
         "con": dists.binary_loss(logits.cont, goes_on),
         "con_discounted": dists.binary_loss(logits.cont, goes_on * discount),
     }
