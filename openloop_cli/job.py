@@ -91,6 +91,37 @@ def run_job(job: ReportJob, progress: Progress = lambda stage, done: None) -> Jo
     """
     check_job(job)
     clock = _Clock(progress)
+    report, tree = _measure(job, clock)
+    files, hashes = _write_pictures(job, report, clock)
+    metrics = job.metrics or job.out.with_name(f"{job.out.stem}.metrics.json")
+    with clock.stage("write metrics", 0.98):
+        from openloop_cli.writers.metrics_json import plain, write_metrics
+
+        tree["frames"] = hashes
+        tree["files"] = {name: path.name for name, path in files.items()}
+        tree["timings"] = clock.seconds
+        write_metrics(metrics, tree)
+    progress("done", 1.0)
+    return JobResult(plain(tree), {**files, "metrics": metrics}, tuple(tree["notes"]))
+
+
+def measure_job(
+    job: ReportJob, progress: Progress = lambda stage, done: None
+) -> tuple["Report", dict[str, Any]]:
+    """Reads, rolls out and measures one report, writes nothing: the report and its metrics tree.
+
+    Raises:
+      OpenloopError: Saying what is wrong with which input or option.
+    """
+    check_job(job)
+    clock = _Clock(progress)
+    report, tree = _measure(job, clock)
+    from openloop_cli.writers.metrics_json import plain
+
+    return report, plain(tree | {"frames": {}, "files": {}, "timings": clock.seconds})
+
+
+def _measure(job: ReportJob, clock: _Clock) -> tuple["Report", dict[str, Any]]:
     with clock.stage("open", 0.0):
         run = _open(job)
     with clock.stage("read", 0.02):
@@ -118,17 +149,7 @@ def run_job(job: ReportJob, progress: Progress = lambda stage, done: None) -> Jo
         )
         tree = _provenance(job, run, choice, windows, params, model.device_name)
         tree |= {"headline": report.headline, "observations": report.observations, **report.model}
-    files, hashes = _write_pictures(job, report, clock)
-    metrics = job.metrics or job.out.with_name(f"{job.out.stem}.metrics.json")
-    with clock.stage("write metrics", 0.98):
-        from openloop_cli.writers.metrics_json import plain, write_metrics
-
-        tree["frames"] = hashes
-        tree["files"] = {name: path.name for name, path in files.items()}
-        tree["timings"] = clock.seconds
-        write_metrics(metrics, tree)
-    progress("done", 1.0)
-    return JobResult(plain(tree), {**files, "metrics": metrics}, tuple(tree["notes"]))
+    return report, tree
 
 
 def check_job(job: ReportJob) -> None:

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 import openloop_cli
+from openloop_cli.cli.check import check
+from openloop_cli.cli.compare import compare
 from openloop_cli.cli.inspect import inspect
 from openloop_cli.cli.render import render
 from openloop_cli.cli.terminal import say
@@ -23,6 +25,8 @@ app = typer.Typer(
 )
 app.command()(render)
 app.command()(inspect)
+app.command()(compare)
+app.command()(check)
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,149 @@
+"""`openloop compare`: several checkpoints or metrics.json files -> one table, files, one video."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from openloop_cli.cli.render import HOW, LOOKS, OUTPUT, WHAT, Dtype, Latents, Selection
+from openloop_cli.cli.terminal import progress_on_stderr
+from openloop_cli.job import ReportJob
+
+
+def compare(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="A B...",
+            help="Checkpoints (with --replay), or metrics.json files.",
+            show_default=False,
+        ),
+    ],
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A replay folder, run folder or chunk file; repeatable.", rich_help_panel=WHAT
+        ),
+    ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(help="What all are compared with.", show_default="the first"),
+    ] = None,
+    allow_different: Annotated[
+        bool,
+        typer.Option(
+            "--allow-different",
+            help="Compare also over other windows, seeds or latents: less can be told apart.",
+        ),
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A config.yaml for all.", show_default="looked for from each upwards"),
+    ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps of a window.", show_default="the run's report_length", rich_help_panel=WHAT
+        ),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(help="Steps that are observed.", show_default="half", rich_help_panel=WHAT),
+    ] = None,
+    sequences: Annotated[
+        int, typer.Option(help="Windows that are measured.", rich_help_panel=WHAT)
+    ] = 16,
+    show: Annotated[int, typer.Option(help="Windows that are drawn.", rich_help_panel=WHAT)] = 4,
+    seed: Annotated[
+        int, typer.Option(help="Chooses windows and draws latents.", rich_help_panel=WHAT)
+    ] = 0,
+    windows: Annotated[
+        Selection,
+        typer.Option(
+            help="safe: no episode starts while imagining; any: as the reference.",
+            rich_help_panel=WHAT,
+        ),
+    ] = Selection.safe,
+    latents: Annotated[
+        Latents,
+        typer.Option(help="Draw latents, or take the most likely.", rich_help_panel=HOW),
+    ] = Latents.sample,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="cpu, gpu, tpu, gpu:1 …", show_default="jax's first", rich_help_panel=HOW
+        ),
+    ] = None,
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option(help="Compute dtype.", show_default="the run's", rich_help_panel=HOW),
+    ] = None,
+    fps: Annotated[float, typer.Option(help="Steps per second.", rich_help_panel=LOOKS)] = 10,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            help="Even whole factor.", show_default="tiles of 128 pixels", rich_help_panel=LOOKS
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="comparison.json, comparison.md, or a folder for both and each metrics.json.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    video: Annotated[
+        Path | None,
+        typer.Option(
+            help="Truth and each checkpoint's prediction: .mp4, .gif or .apng.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="The comparison as JSON on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+) -> None:
+    """Compare checkpoints on the same windows: which sees farther, and is it more than chance?
+
+    A number is marked better or worse only where a paired bootstrap over the windows says so.
+    """
+    from openloop_cli.cli.compare_text import print_comparison, print_comparison_json
+    from openloop_cli.comparison_job import ComparisonJob, run_comparison
+
+    if against is not None and against not in sources:
+        raise typer.BadParameter(
+            f"{against}: expected one of {', '.join(str(x) for x in sources)}",
+            param_hint="--against",
+        )
+    settings = ReportJob(
+        checkpoint=sources[0],
+        replay=tuple(replay or ()),
+        out=Path("unwritten.npz"),
+        config=config,
+        length=length,
+        context=context,
+        sequences=sequences,
+        show=show,
+        seed=seed,
+        latents=latents.value,
+        episode_safe=windows is Selection.safe,
+        fps=fps,
+        scale=scale,
+        device=device,
+        dtype=dtype.value if dtype else None,
+    )
+    job = ComparisonJob(
+        sources=tuple(sources),
+        settings=settings,
+        against=sources.index(against) if against is not None else 0,
+        allow_different=allow_different,
+        out=out,
+        video=video,
+    )
+    with progress_on_stderr(quiet) as progress:
+        result = run_comparison(job, progress)
+    if json:
+        print_comparison_json(result)
+    elif not quiet:
+        print_comparison(result)

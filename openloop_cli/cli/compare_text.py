@@ -1,0 +1,58 @@
+"""What `compare` tells: a table for each observation key, or JSON for a program."""
+
+import json as jsonlib
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from openloop_cli.check import number_text
+from openloop_cli.cli.terminal import say
+from openloop_cli.compare import Row, mark
+from openloop_cli.comparison_job import ComparisonResult
+
+_STYLES = {"better": "green", "worse": "red", "same": ""}
+
+
+def print_comparison_json(result: ComparisonResult) -> None:
+    """The tree of comparison.json on stdout."""
+    typer.echo(jsonlib.dumps(result.tree, indent=2, allow_nan=False))
+
+
+def print_comparison(result: ComparisonResult) -> None:
+    """Tables and files on stdout, what was compared in spite of a difference on stderr."""
+    comparison = result.comparison
+    console = Console()
+    for key in dict.fromkeys(row.key for row in comparison.rows):
+        rows = [row for row in comparison.rows if row.key == key]
+        unit = next((row.unit for row in rows if row.unit), "")
+        console.print(Text.assemble((key, "bold"), (f"  {unit}" * bool(unit), "dim")))
+        console.print(_table([entry.label for entry in comparison.entries], rows))
+        console.print()
+    how = "paired bootstrap over windows" if comparison.paired else "independent windows"
+    reference = comparison.entries[comparison.against].label
+    console.print(
+        Text(f"▲ better, ▼ worse than {reference} ({how}, 95 % for all marks together)", "dim")
+    )
+    for name, path in result.files.items():
+        console.print(Text.assemble((f"{name:14} ", "dim"), str(path)), soft_wrap=True)
+    for note in comparison.notes:
+        say(f"note: {note}", style="yellow", lead=len("note:"))
+
+
+def _table(labels: list[str], rows: list[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    for row in rows:
+        table.add_column(row.title, justify="right")
+    for index, label in enumerate(labels):
+        table.add_row(Text(label), *(_cell(row, index) for row in rows))
+    return table
+
+
+def _cell(row: Row, index: int) -> Text:
+    """The number, with a sign after it; signs stand below each other."""
+    change = row.cells[index]
+    longer = "≥ " if row.at_least and row.at_least[index] else ""
+    return Text(f"{longer}{number_text(change.new)} {mark(change) or ' '}", _STYLES[change.verdict])
