@@ -12,7 +12,6 @@ from openloop_cli.errors import MetricsError
 from openloop_cli.pairing import Change, judge, judge_horizon
 from openloop_cli.quantities import (
     Quantity,
-    imagined_quantity,
     reward_quantity,
     skill_quantity,
     step_quantity,
@@ -20,6 +19,7 @@ from openloop_cli.quantities import (
 from openloop_cli.statistics import familywise
 
 LEVEL = 0.95
+HORIZON = "useful horizon"
 UNITS = {
     "psnr": "PSNR in dB, more is better",
     "symlog_mse": "error (MSE of symlog), less is better",
@@ -34,7 +34,7 @@ class Row:
 
     Attributes:
       key: The observation key, or `reward`.
-      title: `useful horizon`, `skill`, `imagined`, or a step such as `+5`.
+      title: `useful horizon`, `skill`, a step such as `+5`, or `imagined`: the mean over all.
       unit: What it is, in words; empty for a horizon and a skill.
       cells: For each checkpoint its number and how it differs from the reference's; a horizon's
         `at_least` says that it may be longer.
@@ -96,6 +96,16 @@ def compare(
     return Comparison(tuple(entries), against, paired, tuple(notes), tuple(rows))
 
 
+def cell_text(row: Row, index: int) -> str:
+    """A number as tables show it, such as `≥ 25` or `30.2`."""
+    value = row.cells[index].new
+    if value is None:
+        return "–"
+    if row.title == HORIZON:
+        return f"{'≥ ' if row.at_least[index] else ''}{value:.0f}"
+    return f"{value:.1f}" if row.unit == UNITS["psnr"] else f"{value:.3g}"
+
+
 def mark(change: Change) -> str:
     """A sign that needs no colour: `▲` better, `▼` worse, nothing where nothing is clear."""
     return {"better": "▲", "worse": "▼", "same": ""}[change.verdict]
@@ -135,7 +145,6 @@ def _columns(entries: Sequence[Entry], key: str) -> list[_Column]:
         return lambda entry: step_quantity(entry, key, step)
 
     columns += [(key, f"+{step}", unit, at(step)) for step in present]
-    columns.append((key, "imagined", unit, lambda entry: imagined_quantity(entry, key)))
     return columns
 
 
@@ -166,4 +175,4 @@ def _horizon_row(
     censored = tuple(
         bool(entry.part(bool, "headline", key, "useful_horizon", "at_least")) for entry in entries
     )
-    return Row(key, "useful horizon", "", cells, censored)
+    return Row(key, HORIZON, "", cells, censored)

@@ -11,12 +11,14 @@ from rich.text import Text
 
 from openloop_cli.check import Finding, number_text
 
+_WIDE = 160
+
 
 def print_findings(findings: Sequence[Finding]) -> None:
     """One line for each number, and how many fail."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("")
-    table.add_column("number", overflow="fold")
+    table.add_column("number", no_wrap=True)
     table.add_column("value", justify="right")
     table.add_column("expected")
     table.add_column("", overflow="fold")
@@ -29,10 +31,16 @@ def print_findings(findings: Sequence[Finding]) -> None:
             finding.expected,
             Text(finding.reason, "dim" if finding.passed else ""),
         )
-    console = Console()
+    console = wide_console()
     console.print(table)
     failed = sum(not finding.passed for finding in findings)
     console.print(f"{failed} of {len(findings)} fail" if failed else f"all {len(findings)} pass")
+
+
+def wide_console() -> Console:
+    """Stdout; logs and pipes have no width of their own, and take long lines."""
+    console = Console()
+    return console if console.is_terminal else Console(width=_WIDE)
 
 
 def print_findings_json(metrics: str, passed: bool, findings: Sequence[Finding]) -> None:

@@ -3,13 +3,12 @@
 import json as jsonlib
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from openloop_cli.check import number_text
+from openloop_cli.cli.check_text import wide_console
 from openloop_cli.cli.terminal import say
-from openloop_cli.compare import Row, mark
+from openloop_cli.compare import Row, cell_text, mark
 from openloop_cli.comparison_job import ComparisonResult
 
 _STYLES = {"better": "green", "worse": "red", "same": ""}
@@ -23,7 +22,7 @@ def print_comparison_json(result: ComparisonResult) -> None:
 def print_comparison(result: ComparisonResult) -> None:
     """Tables and files on stdout, what was compared in spite of a difference on stderr."""
     comparison = result.comparison
-    console = Console()
+    console = wide_console()
     for key in dict.fromkeys(row.key for row in comparison.rows):
         rows = [row for row in comparison.rows if row.key == key]
         unit = next((row.unit for row in rows if row.unit), "")
@@ -43,9 +42,9 @@ def print_comparison(result: ComparisonResult) -> None:
 
 def _table(labels: list[str], rows: list[Row]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row in rows:
-        table.add_column(row.title, justify="right")
+        table.add_column(row.title, justify="right", no_wrap=" " not in row.title)
     for index, label in enumerate(labels):
         table.add_row(Text(label), *(_cell(row, index) for row in rows))
     return table
@@ -54,5 +53,4 @@ def _table(labels: list[str], rows: list[Row]) -> Table:
 def _cell(row: Row, index: int) -> Text:
     """The number, with a sign after it; signs stand below each other."""
     change = row.cells[index]
-    longer = "≥ " if row.at_least and row.at_least[index] else ""
-    return Text(f"{longer}{number_text(change.new)} {mark(change) or ' '}", _STYLES[change.verdict])
+    return Text(f"{cell_text(row, index)} {mark(change) or ' '}", _STYLES[change.verdict])

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from openloop_cli.check import Finding, change_text, number_text
-from openloop_cli.compare import Comparison, Row, mark
+from openloop_cli.check import Finding, number_text
+from openloop_cli.compare import Comparison, Row, cell_text, mark
 from openloop_cli.errors import OutputError
 from openloop_cli.metric_names import shown
 from openloop_cli.writers.atomic import write_text
@@ -114,10 +114,8 @@ def _check_line(finding: Finding) -> str:
 
 def _cell(row: Row, index: int) -> str:
     change = row.cells[index]
-    longer = "≥ " if row.at_least and row.at_least[index] else ""
-    text = f"{longer}{number_text(change.new)} {mark(change)}".strip()
-    told = change_text(change) if change.verdict != "same" else ""
-    return escaped(f"{text} {told}".strip())
+    words = f" {mark(change)} {change.verdict}" if mark(change) else ""
+    return cell_text(row, index) + words
 
 
 def _head(*names: str) -> list[str]:
