@@ -26,24 +26,26 @@ from openloop_cli.errors import OutputError
 from openloop_cli.writers.atomic import atomic_path, disk_full
 from openloop_cli.writers.frames import checked, checked_fps
 
+CRF = 18
 _COLOUR = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
 _COLOUR += ["-color_range", "tv"]
 _SCALE = (
     "scale=out_color_matrix=bt709:out_range=tv:flags=area+accurate_rnd+full_chroma_int+bitexact"
 )
 # One thread and the bit-exact flags: the same bytes at least on the same processor.
-_ENCODE = ["-an", "-vcodec", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-preset", "fast"]
+_ENCODE = ["-an", "-vcodec", "libx264", "-pix_fmt", "yuv420p", "-preset", "fast"]
 _ENCODE += ["-threads", "1", "-vf", _SCALE, *_COLOUR, "-movflags", "+faststart"]
 _ENCODE += ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
 
 
-def write_mp4(path: Path, frames: Iterable[Array], fps: float) -> None:
+def write_mp4(path: Path, frames: Iterable[Array], fps: float, *, crf: int = CRF) -> None:
     """Write a video, whole or not at all.
 
     Args:
       path: The file, ending in `.mp4`.
       frames: (T, height, width, 3) or an iterable of (height, width, 3), uint8.
       fps: Frames per second.
+      crf: How coarse it may be, 0 to 51; six more halve the file.
 
     Raises:
       OutputError: Frames of a wrong kind, a place that cannot be written, or a failing ffmpeg.
@@ -52,7 +54,7 @@ def write_mp4(path: Path, frames: Iterable[Array], fps: float) -> None:
     images = (_even(frame) for frame in checked(frames))
     first = next(images)
     with atomic_path(path) as partial:
-        _encode(path, partial, chain([first], images), first.shape[:2], rate)
+        _encode(path, partial, chain([first], images), first.shape[:2], rate, crf)
 
 
 def _even(frame: Array) -> Array:
@@ -63,11 +65,16 @@ def _even(frame: Array) -> Array:
 
 
 def _encode(
-    path: Path, partial: Path, images: Iterator[Array], size: tuple[int, ...], rate: Fraction
+    path: Path,
+    partial: Path,
+    images: Iterator[Array],
+    size: tuple[int, ...],
+    rate: Fraction,
+    crf: int,
 ) -> None:
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[1]}x{size[0]}"]
     command = [_ffmpeg(), "-y", "-hide_banner", "-nostats", "-loglevel", "error", *source]
-    command += ["-r", str(rate), "-i", "-", *_ENCODE, "-f", "mp4", str(partial)]
+    command += ["-r", str(rate), "-i", "-", "-crf", str(crf), *_ENCODE, "-f", "mp4", str(partial)]
     # A file instead of a pipe: nobody would read the pipe while we write, and a talkative
     # ffmpeg would wait for ever.
     with tempfile.TemporaryFile() as messages:

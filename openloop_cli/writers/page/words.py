@@ -1,0 +1,113 @@
+"""A metrics tree in plain words: what it found, for somebody who has never heard of skill."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from openloop_cli.curves.chart import number, shown
+
+Tree = Mapping[str, Any]
+
+METRIC_WORDS = {
+    "psnr": "PSNR, more is better",
+    "symlog_mse": "squared error after symlog, less is better",
+    "mistakes": "share of mistakes, less is better",
+}
+
+
+def leading_key(tree: Tree) -> str:
+    """The observation key that the headline is about: the first image key, or the first."""
+    kinds = {key: found.get("kind") for key, found in tree.get("observations", {}).items()}
+    images = [key for key, kind in kinds.items() if kind == "image"]
+    return next(iter([*images, *tree.get("headline", {})]), "")
+
+
+def verdict(tree: Tree, key: str) -> tuple[str, str]:
+    """The finding in a few words and in a sentence or two."""
+    numbers = tree.get("headline", {}).get(key, {})
+    context, steps = horizon_of(tree)
+    setting = (
+        f"The model watched {_count(context, 'recorded step')}, then imagined the next"
+        f" {steps} from the recorded actions alone, in {_count(windows_of(tree), 'window')}."
+    )
+    horizon = numbers.get("useful_horizon")
+    if not horizon:
+        return f"Imagines {_count(steps, 'step')} ahead", setting
+    return _finding(horizon, key, setting)
+
+
+def _finding(horizon: Tree, key: str, setting: str) -> tuple[str, str]:
+    steps, of, reason = horizon.get("steps"), horizon.get("of"), str(horizon.get("reason", ""))
+    why = f"{reason[:1].upper()}{reason[1:]}." if reason else ""
+    if steps is None:
+        return "How far it sees cannot be told", f"{setting} {why}"
+    if horizon.get("at_least"):
+        return (
+            f"Sees at least {_count(steps, 'step')} ahead",
+            f"{setting} To the last of them, what it imagines of {key} is closer to the truth than"
+            " its own last picture held still, beyond chance.",
+        )
+    if steps == 0:
+        return "Does not see ahead yet", f"{setting} {why}"
+    return (
+        f"Sees about {_count(steps, 'step')} ahead",
+        f"{setting} For {steps} of {of} steps, what it imagines of {key} is closer to the truth"
+        f" than its own last picture held still, beyond chance. {why}",
+    )
+
+
+def horizon_of(tree: Tree) -> tuple[int, int]:
+    """Steps that are seen, steps that are imagined."""
+    rollout = tree.get("rollout", {})
+    context = int(rollout.get("context", 0))
+    return context, int(rollout.get("length", context)) - context
+
+
+def windows_of(tree: Tree) -> int:
+    """How many windows were measured."""
+    return len(tree.get("rollout", {}).get("windows", []))
+
+
+def horizon_short(numbers: Tree) -> str:
+    """Such as `≥ 25 of 25`."""
+    horizon = numbers.get("useful_horizon")
+    if not horizon:
+        return "–"
+    if horizon.get("steps") is None:
+        return "undefined"
+    return f"{'≥ ' if horizon.get('at_least') else ''}{horizon['steps']} of {horizon['of']}"
+
+
+def measured(value: Any, metric: str) -> str:
+    """A number of the headline's metric, with its unit."""
+    found = number(value)
+    if found is None:
+        return "–"
+    return f"{found:.1f} dB" if metric == "psnr" else shown(found)
+
+
+def name_of(tree: Tree) -> str:
+    """The run's name, or something to call it."""
+    return str(tree.get("run", {}).get("name") or "unnamed run")
+
+
+def step_of(tree: Tree) -> str:
+    """Such as `step 3,670`."""
+    step = number(tree.get("checkpoint", {}).get("step"))
+    return "unknown step" if step is None else f"step {step:,.0f}"
+
+
+def labels_of(trees: list[Tree]) -> list[str]:
+    """What tells trees apart: their steps, with their runs' names where these differ."""
+    names = [name_of(tree) for tree in trees]
+    labels = [
+        step_of(tree) if len(set(names)) == 1 else f"{name}, {step_of(tree)}"
+        for tree, name in zip(trees, names, strict=True)
+    ]
+    return [
+        label if labels.count(label) == 1 else f"{label} ({i + 1})"
+        for i, label in enumerate(labels)
+    ]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
