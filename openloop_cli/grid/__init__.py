@@ -1,21 +1,26 @@
 """Pictures of predictions against truth: uint8 videos in, frames for a video file out.
 
 `reference_grid` is DreamerV3's own report grid, pixel for pixel. `explained_grid` is the same
-picture made to explain itself, from any number of rows.
+picture made to explain itself, from any number of rows. `line_frames` draws what is no image.
 """
 
 from openloop_cli.grid.explained import Caption, default_scale, explained_grid
+from openloop_cli.grid.lines import LINES_NOTE, line_frames
+from openloop_cli.grid.panels import Lines
 from openloop_cli.grid.reference import reference_grid, to_levels
 from openloop_cli.grid.rows import Legend, Row, error_row, image_row, prediction_rows
 
 __all__ = [
+    "LINES_NOTE",
     "Caption",
     "Legend",
+    "Lines",
     "Row",
     "default_scale",
     "error_row",
     "explained_grid",
     "image_row",
+    "line_frames",
     "prediction_rows",
     "reference_grid",
     "to_levels",
