@@ -4,16 +4,16 @@ A series has one number for each step (`per_step`), each the mean over windows, 
 of its 95 % interval over windows (`low`, `high`), and `mean` over all of its steps.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from openloop_cli import metrics
-from openloop_cli.arrays import Array, PerFrame
+from openloop_cli.arrays import Array
 from openloop_cli.measure import ERROR_METRIC, Numbers, Observation, n_step_returns
 from openloop_cli.openloop import OpenLoop
+from openloop_cli.series import Series, resolve
 from openloop_cli.skill import Skill, reconstruction_skill, skill, useful_horizon
-from openloop_cli.statistics import interval
 
 Tree = dict[str, Any]
 
@@ -52,7 +52,26 @@ DEFINITIONS = {
 }
 
 
-def observation_tree(measured: Observation) -> Tree:
+def result_tree(
+    measured: Mapping[str, Observation], loop: OpenLoop, horizon: int, contdisc: bool
+) -> Tree:
+    """All results, as metrics.json holds them.
+
+    Args:
+      horizon, contdisc: Of the run's config: the discount, and whether the continue head
+        learned it.
+    """
+    tree: Tree = resolve(
+        {
+            "observations": {key: _observation(x) for key, x in measured.items()},
+            **_model(loop, horizon, contdisc),
+        }
+    )
+    headlines = {key: _headline(x) for key, x in tree["observations"].items()}
+    return {"headline": headlines, **tree}
+
+
+def _observation(measured: Observation) -> Tree:
     """One observation key: series by part, path and metric, and skill where it was measured."""
     tree: Tree = {
         "kind": measured.kind,
@@ -70,13 +89,13 @@ def observation_tree(measured: Observation) -> Tree:
         tree["dimensions"] = {"mae": measured.dimensions.mean(0)}
     if measured.spread is not None:
         spread, error = measured.spread
-        tree["spread"] = {"std": _series(spread), "rmse_of_mean": _series(error)}
+        tree["spread"] = {"std": Series(spread), "rmse_of_mean": Series(error)}
     if "floor" in measured.imagined:
         tree |= _skill_tree(measured)
     return tree
 
 
-def model_tree(loop: OpenLoop, horizon: int, contdisc: bool) -> Tree:
+def _model(loop: OpenLoop, horizon: int, contdisc: bool) -> Tree:
     """Reward, continue and value against the recording; losses and drift where measured."""
     goes_on = 1 - loop.terminal.astype(np.float32)
     discount = 1 - 1 / horizon
@@ -92,17 +111,13 @@ def model_tree(loop: OpenLoop, horizon: int, contdisc: bool) -> Tree:
     returns = n_step_returns(loop.reward, goes_on * discount, seen.value[:, -1])
     tree["value"] = _against(loop, loop.model.value, returns)
     losses = {**loop.evaluation.losses, **seen.losses}
-    tree["losses"] = {name: _series(x) for name, x in losses.items()}
-    tree["drift"] = _series(loop.evaluation.drift)
+    tree["losses"] = {name: Series(x) for name, x in losses.items()}
+    tree["drift"] = Series(loop.evaluation.drift)
     return tree
 
 
-def headline(observations: dict[str, Tree]) -> Tree:
-    """The few numbers that a person or a gate looks at first, by observation key."""
-    return {key: _headline(tree) for key, tree in observations.items()}
-
-
 def _headline(tree: Tree) -> Tree:
+    """The few numbers of a key that a person or a gate looks at first."""
     metric = "psnr" if tree["kind"] == "image" else ERROR_METRIC[tree["kind"]]
     model = tree["imagined"]["model"][metric]
     steps = model["per_step"]
@@ -121,35 +136,10 @@ def _headline(tree: Tree) -> Tree:
 
 
 def _numbers(numbers: Numbers) -> Tree:
-    tree = {name: _series(x) for name, x in numbers.items()}
+    tree: Tree = {name: Series(x) for name, x in numbers.items()}
     if "mse" in numbers and "symlog_mse" not in numbers:
-        tree["psnr"] = _psnr(tree["mse"])
+        tree["psnr"] = Series(numbers["mse"], decibels=True)
     return tree
-
-
-def _series(per_window: PerFrame) -> Tree:
-    """(B, N) -> its means over windows with their intervals."""
-    bounds = interval(per_window)
-    whole = interval(_mean_over_steps(per_window))
-    return {
-        "mean": whole.mean,
-        "mean_low": whole.low,
-        "mean_high": whole.high,
-        "per_step": bounds.mean,
-        "low": bounds.low,
-        "high": bounds.high,
-    }
-
-
-def _mean_over_steps(per_window: PerFrame) -> Array:
-    defined = np.isfinite(per_window).any(0)
-    return np.asarray(per_window[:, defined].mean(1))
-
-
-def _psnr(mse: Tree) -> Tree:
-    """PSNR falls as the error grows, so the bounds change places."""
-    names = {"mean_low": "mean_high", "mean_high": "mean_low", "low": "high", "high": "low"}
-    return {name: metrics.psnr_of(mse[names.get(name, name)]) for name in mse}
 
 
 def _skill_tree(measured: Observation) -> Tree:
@@ -188,10 +178,10 @@ def _against(loop: OpenLoop, predicted: Array, recorded: Array) -> Tree:
     c = loop.context
     error = np.abs(predicted - recorded)
     return {
-        "predicted": _series(predicted),
-        "recorded": _series(recorded),
-        "context": {"mae": _series(error[:, :c])},
-        "imagined": {"mae": _series(error[:, c:])},
+        "predicted": Series(predicted),
+        "recorded": Series(recorded),
+        "context": {"mae": Series(error[:, :c])},
+        "imagined": {"mae": Series(error[:, c:])},
         "sums": {"predicted": predicted[:, c:].sum(1), "recorded": recorded[:, c:].sum(1)},
     }
 

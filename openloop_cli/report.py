@@ -3,7 +3,8 @@
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,56 +12,105 @@ import numpy as np
 from openloop_cli.arrays import Array, Frames
 from openloop_cli.config import ModelConfig
 from openloop_cli.errors import OptionError
-from openloop_cli.grid import Caption, explained_grid, prediction_rows, reference_grid
+from openloop_cli.grid import (
+    LINES_NOTE,
+    Caption,
+    Lines,
+    explained_grid,
+    line_frames,
+    prediction_rows,
+    reference_grid,
+)
 from openloop_cli.grid.reference import to_levels
 from openloop_cli.measure import measure
-from openloop_cli.metrics_tree import Tree, headline, model_tree, observation_tree
+from openloop_cli.metrics_tree import Tree, result_tree
 from openloop_cli.openloop import OpenLoop
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one rollout shows.
+    """What one rollout shows. Numbers are measured when they are first asked for.
 
     Attributes:
       loop: The rollout itself.
+      config: Of the model that was rolled out.
       name: The run's name, for captions.
       step: The checkpoint's environment step, None when unknown.
-      observations: Numbers of each observation key; see `metrics_tree`.
-      model: Numbers of reward, continue, value, losses and drift.
+      keys: The observation keys that were asked for; none means all.
     """
 
     loop: OpenLoop
-    name: str
-    step: int | None
-    observations: Mapping[str, Tree]
-    model: Tree
-    headline: Tree = field(default_factory=dict)
+    config: ModelConfig
+    name: str = ""
+    step: int | None = None
+    keys: tuple[str, ...] = ()
+
+    @cached_property
+    def tree(self) -> Tree:
+        """All numbers, as metrics.json holds them; see `metrics_tree`."""
+        config = self.config
+        return result_tree(measure(self.loop), self.loop, config.horizon, config.contdisc)
+
+    @property
+    def observations(self) -> Mapping[str, Tree]:
+        """The tree's part on each observation key."""
+        return dict(self.tree["observations"])
+
+    @property
+    def headline(self) -> Tree:
+        """The few numbers to look at first, by observation key."""
+        return dict(self.tree["headline"])
+
+    @property
+    def pictures(self) -> dict[str, tuple[str, ...]]:
+        """What there is to draw, by name, with its keys: each image, and all vectors in one
+        picture where they were asked for or the run has nothing else."""
+        pictures = {key: (key,) for key in self.loop.image_keys}
+        vectors = self.loop.vector_keys
+        if vectors and (self.keys or not pictures):
+            pictures[vectors[0] if len(vectors) == 1 else "vectors"] = vectors
+        return pictures
 
     def frames(
-        self, key: str, *, show: int = 6, style: str = "explained", scale: int | None = None
+        self, name: str, *, show: int = 6, style: str = "explained", scale: int | None = None
     ) -> Frames:
-        """The picture of one image key: (T, height, width, 3).
+        """One of `pictures`, or any one observation key: (T, height, width, 3).
 
         Args:
           show: Windows that are drawn, the first ones.
           style: `explained`, or `reference` for DreamerV3's own report, pixel for pixel.
-          scale: Pixels for each pixel of `explained`, even; None for tiles of about 128.
+          scale: Pixels for each pixel of `explained`, even; None for tiles of about 128. Lines
+            of vectors have a size of their own.
+
+        Raises:
+          OptionError: The reference draws no vectors.
         """
-        truth, prediction = self.loop.truth[key][:show], self.loop.model.prediction[key][:show]
+        if name not in self.loop.image_keys:
+            return self._line_frames(self.pictures.get(name, (name,)), show, style)
+        truth, prediction = self.loop.truth[name][:show], self.loop.model.prediction[name][:show]
         if style == "reference":
             return reference_grid(truth, prediction, self.loop.context)
         rows = prediction_rows(truth, to_levels(prediction))
-        step = "" if self.step is None else f"{self.step:,}"
-        caption = Caption(run=self.name, step=step, key=key)
-        return explained_grid(rows, self.loop.context, caption, scale=scale)
+        return explained_grid(rows, self.loop.context, self._caption(name), scale=scale)
+
+    def _line_frames(self, keys: Sequence[str], show: int, style: str) -> Frames:
+        if style == "reference":
+            raise OptionError(
+                f"--style reference: it has no picture of {', '.join(keys)}, only of images",
+                hint="use --style explained",
+            )
+        lines = [_lines(self.loop, key, show) for key in keys]
+        caption = replace(self._caption(", ".join(keys)), note=LINES_NOTE)
+        return line_frames(lines, self.loop.context, caption)
+
+    def _caption(self, key: str) -> Caption:
+        return Caption(run=self.name, step="" if self.step is None else f"{self.step:,}", key=key)
 
     def _repr_html_(self) -> str:
-        """In a notebook: the headline and the first image key, moving."""
+        """In a notebook: the headline and the first picture, moving."""
         lines = "<br>".join(summary_lines(self))
-        if not self.loop.image_keys:
-            return f"<p>{lines}</p>"
-        picture = base64.b64encode(_gif(self.frames(self.loop.image_keys[0], show=4))).decode()
+        first = next(iter(self.pictures))
+        picture = base64.b64encode(_gif(self.frames(first, show=4))).decode()
         return (
             f'<p>{lines}</p><img alt="truth and prediction" src="data:image/gif;base64,{picture}">'
         )
@@ -74,7 +124,7 @@ def make_report(
     step: int | None = None,
     keys: Sequence[str] = (),
 ) -> Report:
-    """Measures a rollout.
+    """A report on a rollout.
 
     Args:
       keys: Observation keys to measure and draw; none means all.
@@ -88,15 +138,17 @@ def make_report(
     if keys:
         truth = {key: x for key, x in loop.truth.items() if key in keys}
         loop = OpenLoop(**{**_fields(loop), "truth": truth})
-    observations = {key: observation_tree(x) for key, x in measure(loop).items()}
-    return Report(
-        loop=loop,
-        name=name,
-        step=step,
-        observations=observations,
-        model=model_tree(loop, config.horizon, config.contdisc),
-        headline=headline(observations),
-    )
+    return Report(loop, config, name, step, tuple(keys))
+
+
+def _lines(loop: OpenLoop, key: str, show: int) -> Lines:
+    """One vector key of the first windows, with the spread of the futures where there are any."""
+    truth, band = loop.truth[key][:show], None
+    if loop.futures and key in loop.futures.mean:
+        mean, std = loop.futures.mean[key][:show], loop.futures.std[key][:show]
+        band = (mean - std, mean + std)
+    discrete = not np.issubdtype(truth.dtype, np.floating)
+    return Lines(key, truth, loop.model.prediction[key][:show], band, discrete)
 
 
 def report_arrays(report: Report, show: int = 6) -> dict[str, Array]:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from openloop_cli.cli.terminal import progress_on_stderr
-from openloop_cli.job import ReportJob, run_job, windows_from
 
 WHAT, HOW, LOOKS, OUTPUT = "What is shown", "How it is rolled out", "How it looks", "Output"
 
@@ -168,6 +167,9 @@ def render(
             metavar="FILE.npz", help="Also write all arrays there.", rich_help_panel=OUTPUT
         ),
     ] = None,
+    cache: Annotated[
+        bool, typer.Option(help="Keep compiled programs for next time.", rich_help_panel=HOW)
+    ] = True,
     json: Annotated[
         bool, typer.Option("--json", help="The summary as JSON on stdout.", rich_help_panel=OUTPUT)
     ] = False,
@@ -176,6 +178,11 @@ def render(
     ] = False,
 ) -> None:
     """Show what a checkpoint predicts: truth, prediction and error, as a video with numbers."""
+    # Imported here: `openloop --help` answers at once.
+    from openloop_cli.cli.summary import print_json, print_summary
+    from openloop_cli.job import ReportJob, run_job
+    from openloop_cli.loading import windows_from
+
     ids = tuple(window or ())
     if windows_from_file is not None:
         if ids:
@@ -205,11 +212,10 @@ def render(
         save_arrays=save_arrays,
         device=device,
         dtype=dtype.value if dtype else None,
+        cache=cache,
     )
     with progress_on_stderr(quiet) as progress:
         result = run_job(job, progress)
-    from openloop_cli.cli.summary import print_json, print_summary
-
     if json:
         print_json(result)
     elif not quiet:

@@ -3,8 +3,10 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from openloop_cli.job import Progress
+if TYPE_CHECKING:
+    from openloop_cli.job import Progress
 
 
 def say(line: str, *, style: str = "", lead: int = 0) -> None:
@@ -21,7 +23,7 @@ def say(line: str, *, style: str = "", lead: int = 0) -> None:
 
 
 @contextmanager
-def progress_on_stderr(quiet: bool) -> Iterator[Progress]:
+def progress_on_stderr(quiet: bool) -> Iterator["Progress"]:
     """A bar when stderr is a terminal, plain lines when it is not, nothing when quiet."""
     if quiet:
         yield lambda stage, done: None
@@ -32,7 +34,7 @@ def progress_on_stderr(quiet: bool) -> Iterator[Progress]:
         yield _plain_lines()
 
 
-def _plain_lines() -> Progress:
+def _plain_lines() -> "Progress":
     last = ""
 
     def progress(stage: str, done: float) -> None:
@@ -46,7 +48,7 @@ def _plain_lines() -> Progress:
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar() -> Iterator["Progress"]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 

@@ -1,0 +1,160 @@
+"""A report's inputs: checked, found and read, before anything is computed.
+
+`ReportJob` is small and picklable: the command line, batches and a cluster all make one.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from openloop_cli import metrics_file
+from openloop_cli.arrays import Params
+from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.inputs import needed_keys
+from openloop_cli.replay import Choice, Windows, choose_and_read, read_windows
+from openloop_cli.run import Run, open_run
+from openloop_cli.world_model.shapes import check_params
+
+VIDEO_KINDS = (".mp4", ".gif", ".apng")
+KINDS = (*VIDEO_KINDS, ".npz")
+
+
+@dataclass(frozen=True)
+class ReportJob:
+    """What to report, from where, and where to. Fields are the options of `openloop render`."""
+
+    checkpoint: Path
+    replay: tuple[Path, ...]
+    out: Path
+    config: Path | None = None
+    length: int | None = None
+    context: int | None = None
+    sequences: int = 16
+    show: int = 6
+    seed: int = 0
+    latents: str = "sample"
+    samples: int = 1
+    evaluate: bool = True
+    episode_safe: bool = True
+    windows: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    style: str = "explained"
+    fps: float = 10
+    scale: int | None = None
+    metrics: Path | None = None
+    save_arrays: Path | None = None
+    device: str | None = None
+    dtype: str | None = None
+    cache: bool = True
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Everything that a rollout needs, in memory.
+
+    Attributes:
+      choice: How the windows were chosen; None when they were given.
+      params: Of the world model alone.
+      context: Steps that will be observed, of `length`.
+    """
+
+    run: Run
+    choice: Choice | None
+    windows: Windows
+    params: Params
+    context: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Steps of a window, replay context not counted."""
+        return int(self.windows.data["is_first"].shape[1]) - self.windows.replay_context
+
+
+def open_job(job: ReportJob) -> Run:
+    """Finds the job's run and takes its options over; reads names and settings only.
+
+    Raises:
+      OpenloopError: Saying which path or option is wrong.
+    """
+    check_job(job)
+    run = open_run(job.checkpoint, job.replay, job.config)
+    if job.dtype:
+        model = replace(run.config.model, compute_dtype=job.dtype)
+        run = replace(run, config=replace(run.config, model=model))
+    return run
+
+
+def load_job(job: ReportJob, run: Run) -> Loaded:
+    """Reads the world model's parameters and the windows.
+
+    Raises:
+      OpenloopError: Saying what is wrong with the checkpoint, the replay or an option.
+    """
+    names = check_params(run.shapes, run.config.model, run.spaces)
+    choice, windows, context = _read_windows(job, run)
+    return Loaded(run, choice, windows, run.checkpoint.read_params(names), context)
+
+
+def check_job(job: ReportJob) -> None:
+    """What can be told wrong without opening anything.
+
+    Raises:
+      OptionError, OutputError: The option or the output's name, and what was expected.
+    """
+    if job.out.suffix.lower() not in KINDS:
+        raise OutputError(
+            f"{job.out}: no known kind of file", hint=f"let its name end in {', '.join(KINDS)}"
+        )
+    if job.length is not None and job.length < 2:
+        raise OptionError(f"--length {job.length}: expected 2 or more steps")
+    if job.context is not None and job.context < 1:
+        raise OptionError(f"--context {job.context}: expected 1 or more steps")
+    if job.scale is not None and (job.scale < 2 or job.scale % 2):
+        raise OptionError(f"--scale {job.scale}: expected an even whole factor, such as 2 or 4")
+    for name in ("sequences", "show", "samples"):
+        if getattr(job, name) < 1:
+            raise OptionError(f"--{name} {getattr(job, name)}: expected 1 or more")
+    if job.latents == "mode" and job.samples > 1:
+        raise OptionError(
+            f"--samples {job.samples} with --latents mode: all futures would be the same",
+            hint="use --latents sample",
+        )
+    if not 0 < job.fps <= 1000:
+        raise OptionError(f"--fps {job.fps}: expected more than 0 and at most 1000")
+
+
+def windows_from(path: Path) -> tuple[tuple[str, ...], int, int]:
+    """The window ids, the length and the context that a metrics.json was made with.
+
+    Raises:
+      MetricsError: Not a metrics.json of this version.
+    """
+    rollout = metrics_file.read_metrics(path)["rollout"]
+    return tuple(rollout["windows"]), rollout["length"], rollout["context"]
+
+
+def _read_windows(job: ReportJob, run: Run) -> tuple[Choice | None, Windows, int]:
+    length = job.length or run.config.report_length
+    context = job.context if job.context is not None else length // 2
+    if not 1 <= context < length:
+        raise OptionError(
+            f"--context {context}: expected 1 to {length - 1}, below --length {length}"
+        )
+    start = run.config.replay_context
+    keys = needed_keys(run.spaces, start)
+    if job.windows:
+        windows = read_windows(
+            run.replay, job.windows, length=length, replay_context=start, keys=keys
+        )
+        return None, windows, context
+    choice, windows = choose_and_read(
+        run.replay,
+        length=length,
+        replay_context=start,
+        context=context,
+        count=job.sequences,
+        seed=job.seed,
+        episode_safe=job.episode_safe,
+        keys=keys,
+    )
+    return choice, windows, context
