@@ -56,11 +56,12 @@ class Area:
         return self.bottom - (value - self.low) / (self.high - self.low) * (self.bottom - self.top)
 
 
-def draw(chart: Chart, width: int, height: int, *, name: str = "") -> str:
+def draw(chart: Chart, width: int, height: int, *, name: str = "", named: bool = True) -> str:
     """One chart as an `<svg>` element for a page, labelled for screen readers.
 
     Args:
       name: The id that its parts are named after, where a chart is drawn more than once.
+      named: Whether the parts that are seen and imagined are named.
     """
     name = escape(name or chart.id)
     return (
@@ -68,7 +69,7 @@ def draw(chart: Chart, width: int, height: int, *, name: str = "") -> str:
         f' viewBox="0 0 {width} {height}" {_map(_area(chart, width, height))}>'
         f'<title id="{name}-t">{escape(chart.title)}</title>'
         f'<desc id="{name}-d">{escape(described(chart))}</desc>'
-        f"{_parts(chart, width, height)}</svg>"
+        f"{_parts(chart, width, height, named=named)}</svg>"
     )
 
 
@@ -124,12 +125,12 @@ def swatch(style: str) -> str:
     )
 
 
-def _parts(chart: Chart, width: int, height: int) -> str:
+def _parts(chart: Chart, width: int, height: int, *, named: bool = True) -> str:
     area = _area(chart, width, height)
     first, behind = chart.lines[0], chart.lines[::-1]
     return "".join(
         [
-            _seen(chart, area),
+            _seen(chart, area, named=named),
             _horizontals(chart, area, height),
             _steps(chart, area, height),
             *(_band(chart, line, area, strong=line is first) for line in behind),
@@ -152,17 +153,19 @@ def _map(area: Area) -> str:
     return f'data-x="{" ".join(map(_n, x))}" data-y="{" ".join(f"{v:.7g}" for v in y)}"'
 
 
-def _seen(chart: Chart, area: Area) -> str:
+def _seen(chart: Chart, area: Area, *, named: bool) -> str:
     """The part that the model sees is tinted; both parts are named."""
     edge = area.x(min(max(0.5, area.first), area.last))
-    named = f'<text x="{_n(edge + 6)}" y="13">{_AHEAD_LABEL}</text>'
+    words = f'<text x="{_n(edge + 6)}" y="13">{_AHEAD_LABEL}</text>' if named else ""
     if chart.first >= 0:
-        return named
+        return words
+    if named:
+        words += f'<text x="{_n(edge - 6)}" y="13" text-anchor="end">{_SEEN_LABEL}</text>'
     return (
         f'<rect class="seen" x="{_n(area.left)}" y="4" width="{_n(edge - area.left)}"'
         f' height="{_n(area.bottom - 4)}"/>'
         f'<path class="edge" d="M{_n(edge)} 4V{_n(area.bottom)}"/>'
-        f'<text x="{_n(edge - 6)}" y="13" text-anchor="end">{_SEEN_LABEL}</text>{named}'
+        f"{words}"
     )
 
 

@@ -2,7 +2,7 @@
 one line for each; what a tree lacks is left out, whoever wrote it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from openloop_cli.curves.chart import Chart, Line, number, numbers
@@ -51,39 +51,46 @@ class Named:
 
 
 def charts(entries: Sequence[Named], keys: Sequence[str] = ()) -> list[Chart]:
-    """All charts of one or several trees, the most telling ones first: errors and skill by key,
-    images first; then reward, continue, value, drift.
+    """All charts of one or several trees, the most telling ones first: errors and skill of
+    images; drift, reward, continue, value; errors and skill of vectors, which come first where
+    there are no images.
 
     Args:
       keys: Only these observation keys; none means all.
     """
-    found: list[Chart | None] = []
-    for index, key in enumerate(observation_keys(entries)):
+    images: list[Chart | None] = []
+    vectors: list[Chart | None] = []
+    for index, (key, kind) in enumerate(observation_kinds(entries).items()):
         if not keys or key in keys:
-            found += _observation(entries, key, f"k{index}")
-    for name, title, term, note in _HEADS:
-        found.append(_head(entries, name, title, term, note))
-    found.append(_drift(entries))
-    return [chart for chart in found if chart is not None]
+            group = images if kind == "image" else vectors
+            group += _observation(entries, key, kind, f"k{index}")
+    heads = [_drift(entries), *(_head(entries, *head) for head in _HEADS)]
+    found = [*images, *heads, *vectors] if images else [*vectors, *heads]
+    return _told_once([chart for chart in found if chart is not None])
 
 
-def observation_keys(entries: Sequence[Named]) -> list[str]:
-    """All keys that any of the trees observed, images first, else as they come."""
+def observation_kinds(entries: Sequence[Named]) -> dict[str, str]:
+    """All keys that any of the trees observed with their kinds, images first."""
     kinds: dict[str, str] = {}
     for entry in entries:
         for key, tree in entry.tree.get("observations", {}).items():
             kinds.setdefault(key, tree.get("kind", ""))
-    return sorted(kinds, key=lambda key: kinds[key] != "image")
+    return {key: kinds[key] for key in sorted(kinds, key=lambda key: kinds[key] != "image")}
 
 
-def _observation(entries: Sequence[Named], key: str, name: str) -> list[Chart | None]:
-    kind = next(
-        entry.tree["observations"][key]["kind"]
-        for entry in entries
-        if key in entry.tree.get("observations", {})
-    )
+def _told_once(charts: list[Chart]) -> list[Chart]:
+    """Only the first of several charts of a kind says how to read it."""
+    told: set[str] = set()
+    result = []
+    for chart in charts:
+        result.append(replace(chart, note="") if chart.note in told else chart)
+        told.add(chart.note)
+    return result
+
+
+def _observation(entries: Sequence[Named], key: str, kind: str, name: str) -> list[Chart | None]:
     return [
-        _error(entries, key, _METRIC[kind], f"{name}-error"),
+        _error(entries, key, _METRIC.get(kind, ""), f"{name}-error"),
         _skill(entries, key, f"{name}-skill"),
         _error(entries, key, "ssim", f"{name}-ssim") if kind == "image" else None,
         _spread(entries, key, f"{name}-spread"),

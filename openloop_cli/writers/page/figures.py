@@ -16,7 +16,9 @@ from openloop_cli.writers.page.parts import data_uri, e, explained, more, rows, 
 from openloop_cli.writers.still import tile_lefts
 
 WIDE, NARROW = (1060, 330), (400, 270)
-_CHART, _TRACE = (400, 230), (300, 130)
+_CHART, _TRACE = (400, 230), (300, 120)
+# Traces that are shown at once.
+_FEW = 9
 
 Definitions = Mapping[str, str]
 
@@ -27,8 +29,10 @@ def watch(media: Media) -> str:
         return section("watch", "Pick a window", _picker(media)) if media.traces else ""
     players = "".join(_player(player, media) for player in media.players)
     key = (
-        '<p class="key"><span class="state seen">seen</span> the model sees every frame '
-        '<span class="state imagined">imagined</span> it sees none, only the recorded actions</p>'
+        '<p class="key">'
+        '<span><span class="state seen">seen</span> the model sees every frame</span>'
+        ' <span><span class="state imagined">imagined</span> it sees none, only the actions</span>'
+        f"{_legend(media.players[0])}</p>"
     )
     body = f'<div class="stage"><div class="players">{players}</div>{_picker(media)}</div>'
     return section("watch", "Watch it", key + body)
@@ -57,21 +61,21 @@ def traces(media: Media) -> str:
     """What was recorded and what was predicted in one window; scripts show the others."""
     if not media.traces:
         return ""
-    figures = []
-    for index, trace in enumerate(media.traces):
-        chart = _trace_chart(trace, index, 0, media.context)
-        figures.append(
-            f'<figure class="trace" data-trace="{index}"><figcaption>{e(trace.title)}</figcaption>'
-            f'<div class="plot">{draw(chart, *_TRACE)}</div></figure>'
-        )
+    figures = [_trace(trace, index, media.context) for index, trace in enumerate(media.traces)]
     names = ["recorded", *media.traces[0].predicted]
     legend = "".join(
         f"<li>{swatch(line.style)}<span>{e(name)}</span></li>"
         for name, line in zip(names, _trace_lines(media.traces[0], 0), strict=True)
     )
-    lead = f"Window {media.windows[0].index + 1}, in the observation's own units."
-    body = f'<ul class="legend">{legend}</ul><div class="traces">{"".join(figures)}</div>'
-    return section("traces", "In this window", body, lead=lead)
+    body = (
+        f'<p class="lead">Window <span class="window-name">{media.windows[0].index + 1}</span>,'
+        f" in the observation's own units.</p>"
+        f'<ul class="legend">{legend}</ul><div class="traces">{"".join(figures[:_FEW])}</div>'
+    )
+    if len(figures) > _FEW:
+        rest = f'<div class="traces">{"".join(figures[_FEW:])}</div>'
+        body += more(f"{len(figures) - _FEW} more dimensions", rest)
+    return section("traces", "In this window", body)
 
 
 def stills(media: Media) -> str:
@@ -123,6 +127,16 @@ def _player(player: Player, media: Media) -> str:
     )
 
 
+def _legend(player: Player) -> str:
+    if not player.legend:
+        return ""
+    low, high = player.legend
+    return (
+        f' <span><span class="ramp" aria-hidden="true"></span> {e(player.labels[-1])}: blue is'
+        f" {e(low)}, orange {e(high)}</span>"
+    )
+
+
 def _picker(media: Media) -> str:
     groups: dict[str, list[str]] = {}
     for place, window in enumerate(media.windows):
@@ -161,7 +175,7 @@ def _chart(chart: Chart, definitions: Definitions, *, large: bool) -> str:
     asked = more(
         "Definitions and numbers",
         explained(terms, definitions) + _table(chart),
-        name=f"Definitions and numbers of {chart.title}",
+        of=chart.title,
     )
     unit = f"{name}, {better}" if better else name
     return (
@@ -225,6 +239,14 @@ def _still(player: Player, media: Media, place: int, png: bytes) -> str:
     )
 
 
+def _trace(trace: Trace, index: int, context: int) -> str:
+    chart = _trace_chart(trace, index, 0, context)
+    return (
+        f'<figure class="trace" data-trace="{index}"><figcaption>{e(trace.title)}</figcaption>'
+        f'<div class="plot">{draw(chart, *_TRACE, named=False)}</div></figure>'
+    )
+
+
 def _trace_chart(trace: Trace, index: int, place: int, context: int) -> Chart:
     """The trace of one window on an axis that fits all windows."""
     everything = [trace.recorded, *trace.predicted.values()]
@@ -270,7 +292,7 @@ def _overlays(
     for chart in charts:
         found = tree.get("observations", {}).get(chart.key, {})
         series = found.get("per_window", {}).get("model")
-        if chart.term == "psnr" and series and len(tree.get("headline", {})) and chart.first == 0:
+        if chart.term == "psnr" and series and chart.lines[0].style == "model":
             overlays[chart.id] = [
                 (None, *_psnr(numbers(series[window.index]))) for window in media.windows
             ]

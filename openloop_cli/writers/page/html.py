@@ -70,14 +70,17 @@ def page_html(
     key = words.leading_key(trees[0])
     found = words.verdict(trees[0], key) if len(trees) == 1 else _several(trees)
     definitions = {k: str(v) for k, v in trees[0].get("definitions", {}).items()}
+    parts = [
+        figures.watch(media) if media else "",
+        figures.curves(drawn, definitions),
+        figures.traces(media) if media else "",
+    ]
     body = [
         sections.top(trees, title or found[0], lede or found[1]),
         sections.headline(named, key, definitions),
         *(sections.table(table, i) for i, table in enumerate(tables)),
         '<div class="explore">',
-        figures.watch(media) if media else "",
-        figures.curves(drawn, definitions),
-        figures.traces(media) if media else "",
+        *(parts if media and media.players else [parts[0], parts[2], parts[1]]),
         figures.transport(words.horizon_of(trees[0])),
         "</div>",
         figures.stills(media) if media else "",

@@ -49,6 +49,7 @@ class Player:
       block: A block's width and height.
       stills: Of some windows, chosen steps: the place among the shown windows and a PNG.
       steps: The steps of the stills, from 0.
+      legend: What blue and orange mean in the last tile, where it is an error.
     """
 
     key: str
@@ -59,6 +60,7 @@ class Player:
     block: tuple[int, int]
     stills: tuple[tuple[int, bytes], ...]
     steps: tuple[int, ...]
+    legend: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,17 @@ def make_player(
     )
     height, width = frames.shape[1:3]
     mp4 = _encoded(frames, fps, VIDEO_BYTES // share)
-    labels = tuple(row.label for row in rows)
-    return Player(key, labels, mp4, (width, height), tuple(blocks), block, stills, tuple(chosen))
+    return Player(
+        key,
+        tuple(row.label for row in rows),
+        mp4,
+        (width, height),
+        tuple(blocks),
+        block,
+        stills,
+        tuple(chosen),
+        rows[-1].legend.ends if rows[-1].legend else None,
+    )
 
 
 def _score(error: float, metric: str) -> str:

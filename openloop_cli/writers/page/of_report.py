@@ -1,43 +1,48 @@
 """Report -> what a page shows of it that moves: windows, videos, traces."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from openloop_cli.arrays import Array
+from openloop_cli.curves.chart import numbers
 from openloop_cli.grid import prediction_rows, to_levels
 from openloop_cli.openloop import OpenLoop
 from openloop_cli.report import Report
 from openloop_cli.writers.page.media import Media, Trace, make_player, order_windows
+from openloop_cli.writers.page.words import leading_key
 
 MOST_DIMENSIONS = 12
 
 
-def report_media(report: Report, fps: float = 10) -> Media:
-    """The windows, videos and traces of one report."""
+def report_media(report: Report, tree: Mapping[str, Any], fps: float = 10) -> Media:
+    """The windows, videos and traces of one report.
+
+    Args:
+      tree: Its metrics, by which the windows are ordered.
+    """
     loop = report.loop
-    windows = order_windows(*leading_errors(report))
+    windows = order_windows(*leading_errors(tree))
     players = []
     for key in loop.image_keys:
         rows = prediction_rows(loop.truth[key], to_levels(loop.model.prediction[key]))
-        players.append(
-            make_player(key, rows, windows, loop.context, fps, share=len(loop.image_keys))
-        )
-    return Media(
-        windows, loop.context, loop.reward.shape[1], fps, tuple(players),
-        tuple(make_traces(report, [w.index for w in windows])),
-    )  # fmt: skip
+        share = len(loop.image_keys)
+        players.append(make_player(key, rows, windows, loop.context, fps, share))
+    traces = make_traces(report, [window.index for window in windows])
+    return Media(windows, loop.context, loop.reward.shape[1], fps, tuple(players), tuple(traces))
 
 
-def leading_errors(report: Report) -> tuple[Array, str]:
-    """The error of each window, (B,), by which they are ordered, and its metric."""
-    keys = [*report.loop.image_keys, *report.loop.vector_keys]
-    tree = report.observations[keys[0]]
-    metric = {"image": "psnr", "continuous": "symlog_mse", "discrete": "mistakes"}[tree["kind"]]
-    errors = np.asarray(tree["per_window"]["model"], np.float64)
-    known = np.isfinite(errors)
-    means = np.where(known, errors, 0).sum(1) / np.maximum(known.sum(1), 1)
-    return means, metric
+def leading_errors(tree: Mapping[str, Any]) -> tuple[Array, str]:
+    """The error of each window, (B,), of the key that the headline is about, and its metric.
+
+    Of images it is the mse, though the metric is psnr.
+    """
+    found = tree["observations"][leading_key(tree)]
+    metric = {"image": "psnr", "continuous": "symlog_mse", "discrete": "mistakes"}[found["kind"]]
+    rows = [numbers(row) for row in found["per_window"]["model"]]
+    known = [[value for value in row if value is not None] for row in rows]
+    return np.array([sum(row) / max(1, len(row)) for row in known], np.float64), metric
 
 
 def make_traces(report: Report, order: Sequence[int]) -> list[Trace]:

@@ -208,9 +208,22 @@
       const points = [...at(high), ...at(low).reverse()];
       return points.length ? "M" + points.join("L") + "Z" : "";
     }
+    explain() {
+      const legend = this.figure.querySelector(".legend");
+      if (legend.querySelector(".window-item")) return;
+      const item = legend.appendChild(document.createElement("li"));
+      item.className = "window-item";
+      const swatch = legend.querySelector(".swatch").cloneNode(true);
+      swatch.querySelector("path").setAttribute("class", "line window");
+      const name = document.createElement("span");
+      name.append("model, window ");
+      name.appendChild(document.createElement("span")).className = "window-name";
+      item.append(swatch, name);
+    }
     overlay(values) {
       if (!this.over) {
         this.over = svgNode("path", { class: "line window" }, this.svg);
+        this.explain();
         this.svg.insertBefore(this.over, this.svg.querySelector(".cursor"));
       }
       this.over.setAttribute("d", this.path(values));

@@ -58,10 +58,14 @@ def explained(terms: Iterable[str], definitions: Mapping[str, str]) -> str:
     return f'<dl class="terms">{items}</dl>' if items else ""
 
 
-def more(summary: str, body: str, *, name: str = "") -> str:
-    """A part that is shown when asked for; it needs no script."""
-    label = f' aria-label="{e(name)}"' if name else ""
-    return f"<details><summary{label}>{e(summary)}</summary>{body}</details>"
+def more(summary: str, body: str, *, of: str = "") -> str:
+    """A part that is shown when asked for; it needs no script.
+
+    Args:
+      of: What it belongs to, for those who hear the page.
+    """
+    heard = f'<span class="hidden"> ({e(of)})</span>' if of else ""
+    return f"<details><summary>{e(summary)}{heard}</summary>{body}</details>"
 
 
 def say(term: str) -> str:

@@ -104,7 +104,7 @@ def _cards(tree: Tree, key: str, definitions: Definitions) -> str:
 
 def _card(term: str, name: str, value: str, note: str, definitions: Definitions) -> str:
     told = definitions.get(term, "")
-    asked = more("What is this?", f"<p>{e(told)}</p>", name=f"What is {name}?") if told else ""
+    asked = more("What is this?", f"<p>{e(told)}</p>", of=name) if told else ""
     return (
         f'<div class="card"><dt>{e(name)}</dt><dd><span class="value">{e(value)}</span>'
         f'<span class="note">{e(note)}</span>{asked}</dd></div>'
@@ -222,7 +222,7 @@ def _origin(entry: Named, several: bool) -> str:
             f" {rollout.get('samples', 1)} imagined future(s)",
             "computed in": f"{rollout.get('dtype', '')} on {rollout.get('device', '')}",
             "made with": ", ".join(made),
-            "seconds": ", ".join(f"{k} {shown(v)}" for k, v in seconds.items() if v is not None),
+            "seconds": ", ".join(f"{k} {v:.2f}" for k, v in seconds.items() if v is not None),
         }
     )
     settings = json.dumps(config.get("model", {}), indent=2, ensure_ascii=False)

@@ -43,15 +43,15 @@ def _finding(horizon: Tree, key: str, setting: str) -> tuple[str, str]:
     if horizon.get("at_least"):
         return (
             f"Sees at least {_count(steps, 'step')} ahead",
-            f"{setting} To the last of them, what it imagines of {key} is closer to the truth than"
-            " its own last picture held still, beyond chance.",
+            f"{setting} To the last of them, the imagined {key} is closer to the truth than the"
+            " model's last reconstruction held still, beyond chance.",
         )
     if steps == 0:
         return "Does not see ahead yet", f"{setting} {why}"
     return (
         f"Sees about {_count(steps, 'step')} ahead",
-        f"{setting} For {steps} of {of} steps, what it imagines of {key} is closer to the truth"
-        f" than its own last picture held still, beyond chance. {why}",
+        f"{setting} For {steps} of {of} steps, the imagined {key} is closer to the truth than the"
+        f" model's last reconstruction held still, beyond chance. {why}",
     )
 
 
