@@ -65,7 +65,7 @@ class Report:
     def pictures(self) -> dict[str, tuple[str, ...]]:
         """What there is to draw, by name, with its keys: each image, and all vectors in one
         picture where they were asked for or the run has nothing else."""
-        pictures = {key: (key,) for key in self.loop.image_keys}
+        pictures: dict[str, tuple[str, ...]] = {key: (key,) for key in self.loop.image_keys}
         vectors = self.loop.vector_keys
         if vectors and (self.keys or not pictures):
             pictures[vectors[0] if len(vectors) == 1 else "vectors"] = vectors
@@ -186,16 +186,16 @@ def summary_lines(report: Report) -> list[str]:
         ]
         lines.append(f"{key} ({numbers['metric']}): " + ", ".join(parts))
         if "useful_horizon" in numbers:
-            lines.append(f"{key}: useful horizon {horizon_words(numbers['useful_horizon'])}")
+            horizon = numbers["useful_horizon"]
+            lines.append(f"{key}: sees ahead {horizon_words(horizon)}: {horizon['reason']}")
     return lines
 
 
 def horizon_words(horizon: Mapping[str, Any]) -> str:
     """Such as `≥ 25 of 25 steps`."""
     if horizon["steps"] is None:
-        return f"undefined: {horizon['reason']}"
-    words = f"{'≥ ' if horizon['at_least'] else ''}{horizon['steps']} of {horizon['of']} steps"
-    return f"{words} ({horizon['reason']})" if horizon["reason"] else words
+        return "undefined"
+    return f"{'≥ ' if horizon['at_least'] else ''}{horizon['steps']} of {horizon['of']} steps"
 
 
 def _fields(loop: OpenLoop) -> dict[str, Any]:
