@@ -1,22 +1,21 @@
 """What `render` tells when it is done: a few lines for a person, or JSON for a program."""
 
 import json as jsonlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from openloop_cli.cli.terminal import say
+from openloop_cli.cli.terminal import results_console, say
 from openloop_cli.job import JobResult
 from openloop_cli.report import horizon_words
 
-UNITS = {
-    "psnr": "PSNR in dB, more is better",
-    "symlog_mse": "error (MSE of symlog), less is better",
-    "mistakes": "share of mistakes, less is better",
+MEANING = {
+    "psnr": "PSNR in dB, ↑",
+    "symlog_mse": "error, ↓",
+    "mistakes": "mistakes, ↓",
 }
 
 
@@ -42,7 +41,7 @@ def print_summary(result: JobResult) -> None:
     for note in result.notes:
         say(f"note: {note}", style="yellow", lead=len("note:"))
     tree = result.metrics
-    console = Console(soft_wrap=True)
+    console = results_console()
     checkpoint, rollout = tree["checkpoint"], tree["rollout"]
     step = "unknown step" if checkpoint["step"] is None else f"step {checkpoint['step']:,}"
     updates = checkpoint["counters"].get("updates")
@@ -57,14 +56,19 @@ def print_summary(result: JobResult) -> None:
         highlight=False,
     )
     console.print(_table(tree["headline"]))
+    for reason in _reasons(tree["headline"]):
+        console.print(Text(reason, "dim"))
     for name, path in result.files.items():
         console.print(Text.assemble((f"{name:14}", "dim"), str(path)))
 
 
 def _table(headline: Mapping[str, Any]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for column in ("", "observed", "imagined", "last frame copied", "useful horizon", ""):
-        table.add_column(column, justify="left" if column in ("", "useful horizon") else "right")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
+    table.add_column("")
+    table.add_column("")
+    for column in ("observed", "imagined", "last frame copied"):
+        table.add_column(column, justify="right")
+    table.add_column("sees ahead")
     for key, numbers in headline.items():
         form = "{:.1f}" if numbers["metric"] == "psnr" else "{:.3g}"
         cells = [
@@ -73,5 +77,15 @@ def _table(headline: Mapping[str, Any]) -> Table:
         ]
         horizon = numbers.get("useful_horizon")
         words = horizon_words(horizon) if horizon else "–"
-        table.add_row(Text(key, style="bold"), *cells, words, Text(UNITS[numbers["metric"]], "dim"))
+        table.add_row(
+            Text(key, style="bold"), Text(MEANING[numbers["metric"]], "dim"), *cells, words
+        )
     return table
+
+
+def _reasons(headline: Mapping[str, Any]) -> Iterator[str]:
+    """Why a key does not see to the end, or which steps were left out."""
+    for key, numbers in headline.items():
+        horizon = numbers.get("useful_horizon")
+        if horizon and (not horizon["at_least"] or horizon["undefined_steps"]):
+            yield f"{key}: {horizon['reason']}"

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from openloop_cli.job import Progress
 
 
@@ -20,6 +22,13 @@ def say(line: str, *, style: str = "", lead: int = 0) -> None:
         Console(stderr=True).print(text, soft_wrap=True)
     else:
         sys.stderr.write(line + "\n")
+
+
+def results_console() -> "Console":
+    """For results on stdout: as wide as the terminal, and never folded in a pipe or a file."""
+    from rich.console import Console
+
+    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
 
 
 @contextmanager
