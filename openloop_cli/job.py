@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openloop_cli.cache import enable_cache
-from openloop_cli.loading import VIDEO_KINDS, Loaded, ReportJob, load_job, open_job
+from openloop_cli.loading import STILL, VIDEO_KINDS, Loaded, ReportJob, load_job, open_job
 from openloop_cli.provenance import provenance
 from openloop_cli.writers.metrics_json import plain, write_metrics
 
@@ -122,6 +122,10 @@ def write_job(job: ReportJob, report: "Report", tree: dict[str, Any], clock: Clo
         with clock.stage("measure", 0.9):
             tree |= numbers.result()[0]
         clock.seconds["measure"] = numbers.result()[1]
+    if job.report:
+        with clock.stage("write page", 0.92):
+            _write_page(job, job.report, report, tree | {"timings": clock.seconds})
+        files["page"] = job.report
     with clock.stage("write metrics", 0.98):
         tree["frames"] = hashes
         tree["files"] = {name: path.name for name, path in files.items()}
@@ -139,15 +143,16 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 def _write_pictures(
     job: ReportJob, report: "Report", clock: Clock
 ) -> tuple[dict[str, Path], dict[str, Any]]:
-    """Videos and arrays: the files by what they are, and what the raw frames hash to."""
+    """Videos, stills, arrays: the files by what they are, and what the raw frames hash to."""
     from openloop_cli.report import report_arrays
     from openloop_cli.writers import write_npz, write_video
     from openloop_cli.writers.frames import frames_sha256
+    from openloop_cli.writers.still import report_still, write_still
 
     files: dict[str, Path] = {}
     hashes: dict[str, Any] = {}
-    video = job.out.suffix.lower() in VIDEO_KINDS
-    pictures = report.pictures if video else report.loop.image_keys
+    video, still = job.out.suffix.lower() in VIDEO_KINDS, job.out.suffix.lower() == STILL
+    pictures = report.pictures if video or still else report.loop.image_keys
     for i, name in enumerate(pictures):
         with clock.stage("draw", 0.7 + 0.28 * i / len(pictures)):
             frames = report.frames(name, show=job.show, style=job.style, scale=job.scale)
@@ -157,12 +162,26 @@ def _write_pictures(
             with clock.stage("encode", 0.75 + 0.23 * i / len(pictures)):
                 write_video(path, frames, job.fps)
             files[f"video/{name}"] = path
-    for arrays in {job.save_arrays, None if video else job.out} - {None}:
+        if still:
+            path = out_path(job.out, name, len(pictures))
+            # A still is read, not watched: three windows unless said otherwise.
+            show = 3 if job.show == ReportJob.show else job.show
+            write_still(path, report_still(report, name, show, job.scale))
+            files[f"still/{name}"] = path
+    for arrays in {job.save_arrays, None if video or still else job.out} - {None}:
         assert arrays is not None
         with clock.stage("write arrays", 0.95):
             write_npz(arrays, report_arrays(report, job.show))
         files["arrays"] = arrays
     return files, hashes
+
+
+def _write_page(job: ReportJob, path: Path, report: "Report", tree: dict[str, Any]) -> None:
+    from openloop_cli.writers.page import PageEntry, write_page
+    from openloop_cli.writers.page.of_report import report_media
+
+    tree = plain(tree)
+    write_page(path, [PageEntry(tree)], media=report_media(report, tree, job.fps))
 
 
 def out_path(out: Path, name: str, count: int) -> Path:

@@ -15,7 +15,8 @@ from openloop_cli.run import Run, open_run
 from openloop_cli.world_model.shapes import check_params
 
 VIDEO_KINDS = (".mp4", ".gif", ".apng")
-KINDS = (*VIDEO_KINDS, ".npz")
+STILL = ".png"
+KINDS = (*VIDEO_KINDS, STILL, ".npz")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class ReportJob:
     scale: int | None = None
     metrics: Path | None = None
     save_arrays: Path | None = None
+    report: Path | None = None
     device: str | None = None
     dtype: str | None = None
     cache: bool = True
@@ -104,6 +106,10 @@ def check_job(job: ReportJob) -> None:
     if job.out.suffix.lower() not in KINDS:
         raise OutputError(
             f"{job.out}: no known kind of file", hint=f"let its name end in {', '.join(KINDS)}"
+        )
+    if job.report and job.report.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(
+            f"{job.report}: --report writes a web page", hint="let its name end in .html"
         )
     if job.length is not None and job.length < 2:
         raise OptionError(f"--length {job.length}: expected 2 or more steps")

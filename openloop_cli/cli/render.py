@@ -60,7 +60,9 @@ def render(
     out: Annotated[
         Path,
         typer.Option(
-            "--out", "-o", help="The video: .mp4, .gif or .apng (lossless); or .npz (arrays)."
+            "--out",
+            "-o",
+            help="The video: .mp4, .gif or .apng (lossless); a still: .png; or arrays: .npz.",
         ),
     ],
     config: Annotated[
@@ -161,6 +163,14 @@ def render(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Also write one page with video, curves and all numbers.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     save_arrays: Annotated[
         Path | None,
         typer.Option(
@@ -210,6 +220,7 @@ def render(
         scale=scale,
         metrics=metrics,
         save_arrays=save_arrays,
+        report=report,
         device=device,
         dtype=dtype.value if dtype else None,
         cache=cache,

@@ -7,14 +7,18 @@ import io
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from openloop_cli.arrays import Array
-from openloop_cli.grid import Caption, Row, text
+from openloop_cli.grid import Caption, Row, prediction_rows, text, to_levels
 from openloop_cli.grid.explained import default_scale
 from openloop_cli.writers.apng import write_apng
+
+if TYPE_CHECKING:
+    from openloop_cli.report import Report
 
 PAPER, INK, SOFT = (255, 255, 255), (27, 30, 35), (96, 102, 112)
 OBSERVED, IMAGINED = (31, 138, 68), (201, 48, 48)
@@ -32,6 +36,17 @@ def write_still(path: Path, picture: Array) -> None:
       OutputError: A place that cannot be written.
     """
     write_apng(path, picture[None], 1)
+
+
+def report_still(report: "Report", name: str, show: int, scale: int | None = None) -> Array:
+    """One of a report's pictures as a still; of vectors their lines over all steps."""
+    loop = report.loop
+    if name not in loop.image_keys:
+        return report.frames(name, show=show)[-1]
+    truth, prediction = loop.truth[name][:show], loop.model.prediction[name][:show]
+    rows = prediction_rows(truth, to_levels(prediction))
+    step = "" if report.step is None else f"{report.step:,}"
+    return still(rows, loop.context, Caption(report.name, step, name), scale=scale)
 
 
 def chosen_steps(context: int, steps: int, most: int = 8) -> list[int]:

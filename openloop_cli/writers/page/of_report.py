@@ -1,22 +1,24 @@
 """Report -> what a page shows of it that moves: windows, videos, traces."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.curves.chart import numbers
 from openloop_cli.grid import prediction_rows, to_levels
-from openloop_cli.openloop import OpenLoop
-from openloop_cli.report import Report
 from openloop_cli.writers.page.media import Media, Trace, make_player, order_windows
 from openloop_cli.writers.page.words import leading_key
+
+if TYPE_CHECKING:
+    from openloop_cli.openloop import OpenLoop
+    from openloop_cli.report import Report
 
 MOST_DIMENSIONS = 12
 
 
-def report_media(report: Report, tree: Mapping[str, Any], fps: float = 10) -> Media:
+def report_media(report: "Report", tree: Mapping[str, Any], fps: float = 10) -> Media:
     """The windows, videos and traces of one report.
 
     Args:
@@ -45,7 +47,7 @@ def leading_errors(tree: Mapping[str, Any]) -> tuple[Array, str]:
     return np.array([sum(row) / max(1, len(row)) for row in known], np.float64), metric
 
 
-def make_traces(report: Report, order: Sequence[int]) -> list[Trace]:
+def make_traces(report: "Report", order: Sequence[int]) -> list[Trace]:
     """Reward and each dimension of each vector key, of these windows."""
     loop = report.loop
     traces = [Trace("reward", loop.reward[order], {"predicted": loop.model.reward[order]})]
@@ -67,7 +69,7 @@ def make_traces(report: Report, order: Sequence[int]) -> list[Trace]:
     return traces
 
 
-def _spread(loop: OpenLoop, key: str, order: Sequence[int]) -> Array | None:
+def _spread(loop: "OpenLoop", key: str, order: Sequence[int]) -> Array | None:
     """Two standard deviations of the futures, (W, T, D); NaN while observing."""
     if not loop.futures or key not in loop.futures.std:
         return None
