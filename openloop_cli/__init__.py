@@ -1,3 +1,55 @@
-"""Open-loop predictions of a world model, from what a run left on disk."""
+"""Open-loop predictions of a world model, from what a run left on disk.
+
+    run = open_run("logdir/run", "logdir/run")               # a checkpoint and its replay
+    choice, windows = run.choose_windows(length=50, count=6)
+    loop = roll_out(load_model(run), windows, context=25)
+    report = make_report(loop, run.config.model, name=run.name)
+    report.tree["headline"], report.frames("image")          # in a notebook it shows itself
+
+Names are imported when they are first used, so that what needs no jax does not wait for it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from openloop_cli.checkpoints import read_checkpoint
+    from openloop_cli.errors import OpenloopError
+    from openloop_cli.job import ReportJob, run_job
+    from openloop_cli.model import load_model
+    from openloop_cli.openloop import roll_out
+    from openloop_cli.replay import open_replay
+    from openloop_cli.report import make_report
+    from openloop_cli.run import open_run
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "OpenloopError": "errors",
+    "ReportJob": "job",
+    "load_model": "model",
+    "make_report": "report",
+    "open_replay": "replay",
+    "open_run": "run",
+    "read_checkpoint": "checkpoints",
+    "roll_out": "openloop",
+    "run_job": "job",
+}
+
+__all__ = [
+    "OpenloopError",
+    "ReportJob",
+    "load_model",
+    "make_report",
+    "open_replay",
+    "open_run",
+    "read_checkpoint",
+    "roll_out",
+    "run_job",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"openloop_cli.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -53,13 +53,6 @@ def model_inputs(windows: Windows, spaces: Spaces, config: RSSMConfig) -> Inputs
     )
 
 
-def needed_keys(spaces: Spaces, replay_context: int) -> tuple[str, ...]:
-    """The replay keys that `model_inputs` reads."""
-    latents = ("dyn/deter", "dyn/stoch") if replay_context else ()
-    keys = (key for key, _ in (*spaces.obs, *spaces.act))
-    return (*keys, "is_first", "is_last", "is_terminal", "reward", *latents)
-
-
 def shuffled_actions(inputs: Inputs, context: int, seed: int) -> dict[str, Array]:
     """(B, T - context, …) by key: the imagined part's actions, dealt out again at random.
 

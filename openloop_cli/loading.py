@@ -9,8 +9,7 @@ from pathlib import Path
 from openloop_cli import metrics_file
 from openloop_cli.arrays import Params
 from openloop_cli.errors import OptionError, OutputError
-from openloop_cli.inputs import needed_keys
-from openloop_cli.replay import Choice, Windows, choose_and_read, read_windows
+from openloop_cli.replay import Choice, Windows
 from openloop_cli.run import Run, open_run
 from openloop_cli.world_model.shapes import check_params
 
@@ -146,21 +145,13 @@ def _read_windows(job: ReportJob, run: Run) -> tuple[Choice | None, Windows, int
         raise OptionError(
             f"--context {context}: expected 1 to {length - 1}, below --length {length}"
         )
-    start = run.config.replay_context
-    keys = needed_keys(run.spaces, start)
     if job.windows:
-        windows = read_windows(
-            run.replay, job.windows, length=length, replay_context=start, keys=keys
-        )
-        return None, windows, context
-    choice, windows = choose_and_read(
-        run.replay,
+        return None, run.read_windows(job.windows, length=length), context
+    choice, windows = run.choose_windows(
         length=length,
-        replay_context=start,
         context=context,
         count=job.sequences,
         seed=job.seed,
         episode_safe=job.episode_safe,
-        keys=keys,
     )
     return choice, windows, context

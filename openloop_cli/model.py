@@ -10,8 +10,10 @@ import jax
 from openloop_cli.arrays import Params
 from openloop_cli.config import ModelConfig
 from openloop_cli.errors import OpenloopError, OptionError
+from openloop_cli.run import Run
 from openloop_cli.spaces import Spaces
 from openloop_cli.world_model.params import fold_params
+from openloop_cli.world_model.shapes import check_params
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,17 @@ class Model:
         """Such as `cpu` or `gpu NVIDIA H200`."""
         platform, kind = str(self.device.platform), str(self.device.device_kind)
         return platform if kind == platform else f"{platform} {kind}"
+
+
+def load_model(run: Run, *, device: str | None = None) -> Model:
+    """Reads a run's world model, checks it against its config, and places it on a device.
+
+    Raises:
+      OpenloopError: Parameters that do not go with the config, or no such device.
+    """
+    names = check_params(run.shapes, run.config.model, run.spaces)
+    params = run.checkpoint.read_params(names)
+    return place_model(params, run.config.model, run.spaces, device=device)
 
 
 def place_model(

@@ -16,7 +16,14 @@ from openloop_cli.arrays import Array, Params
 from openloop_cli.checkpoints import Checkpoint, read_checkpoint
 from openloop_cli.config import RunConfig, find_config, infer_config, read_config
 from openloop_cli.errors import ReplayError
-from openloop_cli.replay import Replay, open_replay, read_windows
+from openloop_cli.replay import (
+    Choice,
+    Replay,
+    Windows,
+    choose_and_read,
+    open_replay,
+    read_windows,
+)
 from openloop_cli.spaces import Spaces, infer_spaces
 
 
@@ -38,6 +45,53 @@ class Run:
     def name(self) -> str:
         """The run's name for captions: its config's logdir, else the folder it lies in."""
         return self.config.name or self.checkpoint.path.name
+
+    @property
+    def needed_keys(self) -> tuple[str, ...]:
+        """The replay keys that a rollout reads."""
+        latents = ("dyn/deter", "dyn/stoch") if self.config.replay_context else ()
+        keys = (key for key, _ in (*self.spaces.obs, *self.spaces.act))
+        return (*keys, "is_first", "is_last", "is_terminal", "reward", *latents)
+
+    def choose_windows(
+        self,
+        *,
+        length: int | None = None,
+        context: int | None = None,
+        count: int = 16,
+        seed: int = 0,
+        episode_safe: bool = True,
+    ) -> tuple[Choice, Windows]:
+        """Windows of `length` steps spread over the whole replay, and how they were found.
+
+        Args:
+          length: None takes the run's report length.
+          context: Steps that will be observed, None for half; no episode starts after them.
+
+        Raises:
+          ReplayError: No window of that length, or none that is episode-safe.
+        """
+        length = length or self.config.report_length
+        return choose_and_read(
+            self.replay,
+            length=length,
+            replay_context=self.config.replay_context,
+            context=context or length // 2,
+            count=count,
+            seed=seed,
+            episode_safe=episode_safe,
+            keys=self.needed_keys,
+        )
+
+    def read_windows(self, ids: Sequence[str], *, length: int | None = None) -> Windows:
+        """Exactly these windows (`CHUNK_UUID:INDEX`), in this order."""
+        return read_windows(
+            self.replay,
+            ids,
+            length=length or self.config.report_length,
+            replay_context=self.config.replay_context,
+            keys=self.needed_keys,
+        )
 
 
 def open_run(

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 import openloop_cli
+from openloop_cli.cli.cache import cache
 from openloop_cli.cli.check import check
 from openloop_cli.cli.compare import compare
 from openloop_cli.cli.inspect import inspect
+from openloop_cli.cli.plot import plot
 from openloop_cli.cli.render import render
 from openloop_cli.cli.terminal import say
 from openloop_cli.errors import OpenloopError
@@ -27,6 +29,9 @@ app.command()(render)
 app.command()(inspect)
 app.command()(compare)
 app.command()(check)
+app.command()(plot)
+
+app.add_typer(cache, name="cache")
 
 
 def _version(wanted: bool) -> None:

@@ -7,7 +7,6 @@ import typer
 
 from openloop_cli.cli.render import HOW, LOOKS, OUTPUT, WHAT, Dtype, Latents, Selection
 from openloop_cli.cli.terminal import progress_on_stderr
-from openloop_cli.job import ReportJob
 
 
 def compare(
@@ -110,6 +109,7 @@ def compare(
     """
     from openloop_cli.cli.compare_text import print_comparison, print_comparison_json
     from openloop_cli.comparison_job import ComparisonJob, run_comparison
+    from openloop_cli.job import ReportJob
 
     if against is not None and against not in sources:
         raise typer.BadParameter(
