@@ -28,6 +28,7 @@ PALETTE = {
     "futures_mean": Look("#0b57c9", "#74b3ff", "6 3", 1.8),
     "futures_best": Look("#0284c7", "#5cc8f5", "2 2", 1.8),
     "window": Look("#1b1e23", "#eceef1", "1 2", 1.6),
+    "copied": Look("#6b7280", "#9aa2af", "5 3", 1.6),
     "entry1": Look("#0b57c9", "#74b3ff", "", 2.2),
     "entry2": Look("#c2410c", "#ff9d66", "", 2.2),
     "entry3": Look("#2b8a3e", "#6fd283", "", 2.2),

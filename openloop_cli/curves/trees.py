@@ -112,7 +112,8 @@ def _error(entries: Sequence[Named], key: str, metric: str, name: str) -> Chart 
     paths = _at(entries[0].tree, "observations", key, "imagined")
     for path, words in wanted.items():
         if series := _at(paths, path, metric):
-            lines.append(_line(words, path, series, before={}, term=path))
+            style = path if len(entries) == 1 else "copied"
+            lines.append(_line(words, style, series, before={}, term=path))
     title = {"psnr": "Error by step", "ssim": "Structure by step"}.get(metric, "Error by step")
     limits = _LIMITS.get(metric, (None, None))
     return Chart(

@@ -42,7 +42,7 @@ def report_still(report: "Report", name: str, show: int, scale: int | None = Non
     """One of a report's pictures as a still; of vectors their lines over all steps."""
     loop = report.loop
     if name not in loop.image_keys:
-        return report.frames(name, show=show)[-1]
+        return np.asarray(report.frames(name, show=show)[-1])
     truth, prediction = loop.truth[name][:show], loop.model.prediction[name][:show]
     rows = prediction_rows(truth, to_levels(prediction))
     step = "" if report.step is None else f"{report.step:,}"
@@ -127,7 +127,7 @@ def tile_lefts(steps: Sequence[int], context: int, width: int) -> list[int]:
 def png_bytes(picture: Array) -> bytes:
     """A picture (height, width, 3 or 4) uint8 as a PNG file."""
     with io.BytesIO() as buffer:
-        Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+        Image.fromarray(picture).save(buffer, "PNG")
         return buffer.getvalue()
 
 

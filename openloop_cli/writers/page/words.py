@@ -1,6 +1,6 @@
 """A metrics tree in plain words: what it found, for somebody who has never heard of skill."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openloop_cli.curves.chart import number, shown
@@ -96,7 +96,7 @@ def step_of(tree: Tree) -> str:
     return "unknown step" if step is None else f"step {step:,.0f}"
 
 
-def labels_of(trees: list[Tree]) -> list[str]:
+def labels_of(trees: Sequence[Tree]) -> list[str]:
     """What tells trees apart: their steps, with their runs' names where these differ."""
     names = [name_of(tree) for tree in trees]
     labels = [

@@ -1,0 +1,50 @@
+"""`openloop plot`: one or several metrics.json files -> curves as SVG or PNG."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def plot(
+    metrics: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="METRICS...", help="metrics.json files of `render`.", show_default=False
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="The curves: .svg, or .png (needs openloop\\[plot])."),
+    ],
+    keys: Annotated[
+        str | None,
+        typer.Option(help="Observation keys, separated by commas.", show_default="all"),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+) -> None:
+    """Draw error, skill, reward, continue, value and drift by step; several files in one picture.
+
+    One file is drawn with its baselines, several with one line for each.
+    """
+    from openloop_cli.curves import Named, charts
+    from openloop_cli.curves.trees import observation_kinds
+    from openloop_cli.errors import MetricsError
+    from openloop_cli.metrics_file import read_metrics
+    from openloop_cli.writers.page.words import labels_of, name_of
+    from openloop_cli.writers.plots import write_plots
+
+    trees = [read_metrics(path) for path in metrics]
+    entries = [Named(tree, label) for tree, label in zip(trees, labels_of(trees), strict=True)]
+    wanted = [part.strip() for part in keys.split(",") if part.strip()] if keys else []
+    known = observation_kinds(entries)
+    for key in wanted:
+        if key not in known:
+            raise MetricsError(f"key {key!r}: the metrics hold {', '.join(known)}")
+    drawn = charts(entries, wanted)
+    if not drawn:
+        raise MetricsError(f"{metrics[0]}: holds no curves", hint="render it again")
+    heading = f"{name_of(trees[0])}: {', '.join(entry.label for entry in entries)}"
+    write_plots(out, drawn, heading)
+    if not quiet:
+        typer.echo(out)
