@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from openloop_cli.check import Finding, number_text
-
-_WIDE = 160
+from openloop_cli.cli.wide import stdout
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
@@ -31,16 +29,12 @@ def print_findings(findings: Sequence[Finding]) -> None:
             finding.expected,
             Text(finding.reason, "dim" if finding.passed else ""),
         )
-    console = wide_console()
-    console.print(table)
     failed = sum(not finding.passed for finding in findings)
-    console.print(f"{failed} of {len(findings)} fail" if failed else f"all {len(findings)} pass")
-
-
-def wide_console() -> Console:
-    """Stdout; logs and pipes have no width of their own, and take long lines."""
-    console = Console()
-    return console if console.is_terminal else Console(width=_WIDE)
+    with stdout() as console:
+        console.print(table)
+        console.print(
+            f"{failed} of {len(findings)} fail" if failed else f"all {len(findings)} pass"
+        )
 
 
 def print_findings_json(metrics: str, passed: bool, findings: Sequence[Finding]) -> None:

@@ -3,13 +3,15 @@
 import json as jsonlib
 
 import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from openloop_cli.cli.check_text import wide_console
 from openloop_cli.cli.terminal import say
-from openloop_cli.compare import Row, cell_text, mark
+from openloop_cli.cli.wide import stdout
+from openloop_cli.compare import Comparison, Row, cell_text, mark
 from openloop_cli.comparison_job import ComparisonResult
+from openloop_cli.metric_names import shown
 
 _STYLES = {"better": "green", "worse": "red", "same": ""}
 
@@ -21,23 +23,25 @@ def print_comparison_json(result: ComparisonResult) -> None:
 
 def print_comparison(result: ComparisonResult) -> None:
     """Tables and files on stdout, what was compared in spite of a difference on stderr."""
-    comparison = result.comparison
-    console = wide_console()
+    with stdout() as console:
+        _print_tables(console, result.comparison)
+        for name, path in result.files.items():
+            console.print(Text.assemble((f"{name:14} ", "dim"), str(path)), soft_wrap=True)
+    for note in result.comparison.notes:
+        say(f"note: {note}", style="yellow", lead=len("note:"))
+
+
+def _print_tables(console: Console, comparison: Comparison) -> None:
     for key in dict.fromkeys(row.key for row in comparison.rows):
         rows = [row for row in comparison.rows if row.key == key]
         unit = next((row.unit for row in rows if row.unit), "")
-        console.print(Text.assemble((key, "bold"), (f"  {unit}" * bool(unit), "dim")))
+        console.print(Text.assemble((shown(key), "bold"), (f"  {unit}" * bool(unit), "dim")))
         console.print(_table([entry.label for entry in comparison.entries], rows))
         console.print()
     how = "paired bootstrap over windows" if comparison.paired else "independent windows"
     reference = comparison.entries[comparison.against].label
-    console.print(
-        Text(f"▲ better, ▼ worse than {reference} ({how}, 95 % for all marks together)", "dim")
-    )
-    for name, path in result.files.items():
-        console.print(Text.assemble((f"{name:14} ", "dim"), str(path)), soft_wrap=True)
-    for note in comparison.notes:
-        say(f"note: {note}", style="yellow", lead=len("note:"))
+    marks = f"▲ better, ▼ worse than {reference} ({how}, 95 % for all marks together)"
+    console.print(Text(marks, "dim"))
 
 
 def _table(labels: list[str], rows: list[Row]) -> Table:
