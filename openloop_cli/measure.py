@@ -9,6 +9,7 @@ Paths, in the words of weather forecasting:
   shuffled_actions     imagined with actions dealt out at random
   other_context        imagined from another window's context
   futures_mean, futures_best   of several imagined futures: their mean, the best for each window
+  deterministic        beside futures: latents by their most likely class, context included
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from openloop_cli.openloop import OpenLoop, Trace
 # The metric that skill is made of, by kind of observation.
 ERROR_METRIC = {"image": "mse", "continuous": "symlog_mse", "discrete": "mistakes"}
 # SSIM costs more than all other numbers together; the baselines go without.
-WITH_SSIM = ("model", "persistence", "floor", "futures_mean")
+WITH_SSIM = ("model", "persistence", "floor", "futures_mean", "deterministic")
 
 Numbers = dict[str, PerFrame]
 Paths = dict[str, Numbers]
@@ -122,6 +123,8 @@ def _predictions(loop: OpenLoop, key: str, truth: Array, kind: str) -> dict[str,
             paths["other_context"] = loop.evaluation.other.prediction[key]
         if kind != "discrete":
             paths["climatology"] = _repeated(_climatology(truth), truth[:, c:])
+    if loop.deterministic:
+        paths["deterministic"] = loop.deterministic.prediction[key][:, c:]
     if loop.futures and key in loop.futures.mean:
         paths["futures_mean"] = loop.futures.mean[key]
     return paths

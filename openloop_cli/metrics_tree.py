@@ -39,6 +39,7 @@ DEFINITIONS = {
     "shuffled_actions": "imagined with the windows' actions dealt out at random",
     "other_context": "imagined from another window's context with this window's actions",
     "futures_mean": "the mean of all imagined futures",
+    "deterministic": "the prediction with each latent's most likely class instead of a draw",
     "futures_best": "of each window's futures the one with the smallest total error",
     "skill": "1 - (error - floor) / (persistence - floor) at each imagined step, of mean errors"
     " (mse, symlog_mse or mistakes), persistence of the last reconstruction: 1 is perfect"

@@ -106,6 +106,7 @@ class OpenLoop:
       reward, terminal: As recorded, (B, T).
       model: The posterior while observing, the (first) imagined future after it, (B, T, …).
       futures: All imagined futures, when more than one was asked for.
+      deterministic: With futures, the same with each latent's most likely class, (B, T, …).
       evaluation: When asked for.
     """
 
@@ -116,6 +117,7 @@ class OpenLoop:
     terminal: Array
     model: Trace
     futures: Futures | None = None
+    deterministic: Trace | None = None
     evaluation: Evaluation | None = None
 
     @property
@@ -169,7 +171,11 @@ def roll_out(
             baselines["shuffled"] = stage.imagine(carry, own, mixed, first, 1)
             if batch > 1:
                 baselines["other"] = stage.imagine(carry, np.roll(own, 1), actions, first, 1)
-        seen, ahead, baselines = _gather((seen, ahead, baselines), batch)
+        still = None
+        if samples > 1:
+            still_seen, still_carry = stage.observe(None, context)
+            still = (still_seen, stage.imagine(still_carry, own, actions, None, 1))
+        seen, ahead, baselines, still = _gather((seen, ahead, baselines, still), batch)
     return OpenLoop(
         ids=windows.ids,
         context=context,
@@ -178,6 +184,7 @@ def roll_out(
         terminal=inputs.terminal,
         model=_joined(seen["trace"], ahead["trace"], context),
         futures=Futures(**ahead["futures"]) if samples > 1 else None,
+        deterministic=_joined(*(x["trace"] for x in still), context) if still else None,
         evaluation=_evaluation(seen, ahead, baselines, model, context) if evaluate else None,
     )
 

@@ -17,6 +17,7 @@ from openloop_cli.grid import (
     Caption,
     Lines,
     explained_grid,
+    future_rows,
     line_frames,
     prediction_rows,
     reference_grid,
@@ -90,7 +91,10 @@ class Report:
         truth, prediction = self.loop.truth[name][:show], self.loop.model.prediction[name][:show]
         if style == "reference":
             return reference_grid(truth, prediction, self.loop.context)
-        rows = prediction_rows(truth, to_levels(prediction))
+        if self.loop.futures:
+            rows = future_rows(truth, *_futures(self.loop, name, show))
+        else:
+            rows = prediction_rows(truth, to_levels(prediction))
         return explained_grid(rows, self.loop.context, self._caption(name), scale=scale)
 
     def _line_frames(self, keys: Sequence[str], show: int, style: str) -> Frames:
@@ -149,6 +153,15 @@ def _lines(loop: OpenLoop, key: str, show: int) -> Lines:
         band = (mean - std, mean + std)
     discrete = not np.issubdtype(truth.dtype, np.floating)
     return Lines(key, truth, loop.model.prediction[key][:show], band, discrete)
+
+
+def _futures(loop: OpenLoop, key: str, show: int) -> tuple[Array, Array]:
+    """The kept futures of the first windows and the spread of all, in levels, over all steps."""
+    assert loop.futures is not None
+    seen = loop.model.prediction[key][:show, : loop.context]
+    kept = [np.concatenate([seen, x[:show]], 1) for x in loop.futures.kept[key]]
+    spread = 255 * np.concatenate([np.zeros_like(seen), loop.futures.std[key][:show]], 1)
+    return to_levels(np.stack(kept)), spread
 
 
 def report_arrays(report: Report, show: int = 6) -> dict[str, Array]:

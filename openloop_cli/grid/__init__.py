@@ -8,7 +8,15 @@ from openloop_cli.grid.explained import Caption, default_scale, explained_grid
 from openloop_cli.grid.lines import LINES_NOTE, line_frames
 from openloop_cli.grid.panels import Lines
 from openloop_cli.grid.reference import reference_grid, to_levels
-from openloop_cli.grid.rows import Legend, Row, error_row, image_row, prediction_rows
+from openloop_cli.grid.rows import (
+    Legend,
+    Row,
+    error_row,
+    future_rows,
+    image_row,
+    prediction_rows,
+    spread_row,
+)
 
 __all__ = [
     "LINES_NOTE",
@@ -19,9 +27,11 @@ __all__ = [
     "default_scale",
     "error_row",
     "explained_grid",
+    "future_rows",
     "image_row",
     "line_frames",
     "prediction_rows",
     "reference_grid",
+    "spread_row",
     "to_levels",
 ]

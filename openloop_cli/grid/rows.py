@@ -48,6 +48,33 @@ def prediction_rows(truth: Array, prediction: Array) -> list[Row]:
     ]
 
 
+def future_rows(truth: Array, futures: Array, spread: Array) -> list[Row]:
+    """Truth, several imagined futures, their spread, and the error of the first.
+
+    Args:
+      truth: (B, T, H, W, C) uint8.
+      futures: (F, B, T, H, W, C) uint8; while observing they are all the same.
+      spread: Standard deviation over all futures in levels, (B, T, H, W, C).
+    """
+    return [
+        image_row("truth", truth, note="what happened"),
+        *(
+            image_row(f"future {i + 1}", future, note="" if i else "what the model shows")
+            for i, future in enumerate(futures)
+        ),
+        spread_row(spread),
+        error_row(truth, futures[0], label="error of future 1"),
+    ]
+
+
+def spread_row(spread: Array, *, label: str = "spread") -> Row:
+    """How much the futures differ, as heat: (B, T, H, W, C) in levels; the largest channel."""
+    ramp = _heat()
+    levels = np.clip(spread.max(-1), 0, _FULL).round().astype(np.intp)
+    legend = Legend(ramp, ("0", f"{_FULL // 2}", f"{_FULL}+"), ("agree", "differ"))
+    return Row(label, ramp[levels], "of all futures", legend)
+
+
 def image_row(label: str, video: Array, *, note: str = "") -> Row:
     """A row of pictures as they are: (B, T, H, W, C) uint8."""
     return Row(label, as_rgb(video), note)
@@ -72,6 +99,14 @@ def as_rgb(video: Array) -> Array:
     if video.shape[-1] == 1:
         return np.broadcast_to(video, (*video.shape[:-1], 3))
     return video[..., :3]
+
+
+def _heat() -> Array:
+    """The colour of a spread of 0 to _FULL levels, dark to light: (_FULL + 1, 3)."""
+    points = np.array([(0, 0, 0), (120, 28, 109), (237, 105, 37), (252, 255, 164)], np.float64)
+    levels = np.linspace(0, _FULL, len(points))
+    channels = [np.interp(np.arange(_FULL + 1), levels, points[:, i]) for i in range(3)]
+    return np.stack(channels, -1).round().astype(np.uint8)
 
 
 def _diverging() -> Array:
