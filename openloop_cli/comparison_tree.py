@@ -1,7 +1,6 @@
 """A comparison -> what comparison.json holds: who was compared, the table, the curves. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import openloop_cli
@@ -107,7 +106,13 @@ def _updates(entry: Entry) -> Any:
 
 
 def _row_tree(row: Row) -> dict[str, Any]:
-    cells = [asdict(cell) for cell in row.cells]
+    cells: list[dict[str, Any]] = [
+        {
+            "value": cell.new,
+            **{name: getattr(cell, name) for name in ("change", "low", "high", "verdict", "note")},
+        }
+        for cell in row.cells
+    ]
     for cell, censored in zip(cells, row.at_least, strict=False):
         cell["at_least"] = censored
     return {
@@ -115,7 +120,7 @@ def _row_tree(row: Row) -> dict[str, Any]:
         "number": row.title,
         "unit": row.unit,
         "path": row.cells[0].name,
-        "cells": [{k: v for k, v in cell.items() if k not in ("name", "old")} for cell in cells],
+        "cells": cells,
     }
 
 
