@@ -184,7 +184,7 @@ def roll_out(
         terminal=inputs.terminal,
         model=_joined(seen["trace"], ahead["trace"], context),
         futures=Futures(**ahead["futures"]) if samples > 1 else None,
-        deterministic=_joined(*(x["trace"] for x in still), context) if still else None,
+        deterministic=_joined(still[0]["trace"], still[1]["trace"], context) if still else None,
         evaluation=_evaluation(seen, ahead, baselines, model, context) if evaluate else None,
     )
 
