@@ -8,9 +8,10 @@ from pathlib import Path
 
 from openloop_cli import metrics_file
 from openloop_cli.arrays import Params
+from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.errors import OptionError, OutputError
-from openloop_cli.replay import Choice, Windows
-from openloop_cli.run import Run, open_run
+from openloop_cli.replay import Choice, Replay, Windows, open_replay
+from openloop_cli.run import Run, put_together
 from openloop_cli.world_model.shapes import check_params
 
 VIDEO_KINDS = (".mp4", ".gif", ".apng")
@@ -71,28 +72,38 @@ class Loaded:
         return int(self.windows.data["is_first"].shape[1]) - self.windows.replay_context
 
 
-def open_job(job: ReportJob) -> Run:
+def open_job(job: ReportJob, replay: Replay | None = None) -> Run:
     """Finds the job's run and takes its options over; reads names and settings only.
+
+    Args:
+      replay: The job's replay where it is open already, for others or from before.
 
     Raises:
       OpenloopError: Saying which path or option is wrong.
     """
     check_job(job)
-    run = open_run(job.checkpoint, job.replay, job.config)
+    checkpoint = read_checkpoint(job.checkpoint)
+    run = put_together(checkpoint, replay or open_replay(job.replay), job.config)
     if job.dtype:
         model = replace(run.config.model, compute_dtype=job.dtype)
         run = replace(run, config=replace(run.config, model=model))
     return run
 
 
-def load_job(job: ReportJob, run: Run) -> Loaded:
+def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded:
     """Reads the world model's parameters and the windows.
+
+    Args:
+      windows: Those that the job asks for by id, where they were read already.
 
     Raises:
       OpenloopError: Saying what is wrong with the checkpoint, the replay or an option.
     """
     names = check_params(run.shapes, run.config.model, run.spaces)
-    choice, windows, context = _read_windows(job, run)
+    choice = None
+    if windows is None:
+        choice, windows = _read_windows(job, run)
+    _, context = window_steps(job, run)
     return Loaded(run, choice, windows, run.checkpoint.read_params(names), context)
 
 
@@ -138,20 +149,29 @@ def windows_from(path: Path) -> tuple[tuple[str, ...], int, int]:
     return tuple(rollout["windows"]), rollout["length"], rollout["context"]
 
 
-def _read_windows(job: ReportJob, run: Run) -> tuple[Choice | None, Windows, int]:
+def window_steps(job: ReportJob, run: Run) -> tuple[int, int]:
+    """The length of a window and how many of its steps are observed.
+
+    Raises:
+      OptionError: Nothing would be left to imagine.
+    """
     length = job.length or run.config.report_length
     context = job.context if job.context is not None else length // 2
     if not 1 <= context < length:
         raise OptionError(
             f"--context {context}: expected 1 to {length - 1}, below --length {length}"
         )
+    return length, context
+
+
+def _read_windows(job: ReportJob, run: Run) -> tuple[Choice | None, Windows]:
+    length, context = window_steps(job, run)
     if job.windows:
-        return None, run.read_windows(job.windows, length=length), context
-    choice, windows = run.choose_windows(
+        return None, run.read_windows(job.windows, length=length)
+    return run.choose_windows(
         length=length,
         context=context,
         count=job.sequences,
         seed=job.seed,
         episode_safe=job.episode_safe,
     )
-    return choice, windows, context
