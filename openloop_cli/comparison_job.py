@@ -56,8 +56,9 @@ class ComparisonResult:
 
 
 @dataclass
-class _Pictures:
-    """Truth and predictions by image key, uint8 (show, T, H, W, C)."""
+class Pictures:
+    """What the video shows: truth, and predictions by source; by image key, uint8
+    (show, T, H, W, C)."""
 
     context: int
     truth: Mapping[str, "Array"]
@@ -81,7 +82,7 @@ def run_comparison(
     files = _write(job, comparison, tree, trees)
     if job.video and pictures:
         progress("draw", 0.95)
-        files |= _write_video(job, job.video, comparison, pictures)
+        files |= write_video(job, job.video, comparison, pictures)
     progress("done", 1.0)
     return ComparisonResult(comparison, tree, files)
 
@@ -138,9 +139,9 @@ def labelled(entries: Sequence[Entry]) -> list[Entry]:
     return [replace(e, label=label) for e, label in zip(entries, labels, strict=True)]
 
 
-def _roll_out(job: ComparisonJob, trees: dict[Path, Any], progress: Progress) -> _Pictures | None:
+def _roll_out(job: ComparisonJob, trees: dict[Path, Any], progress: Progress) -> Pictures | None:
     """Adds the trees of all checkpoints, and keeps what the video needs."""
-    pictures: _Pictures | None = None
+    pictures: Pictures | None = None
     checkpoints = [path for path in job.sources if path not in trees]
     for number, path in enumerate(checkpoints):
         settings = _as_the_first(job.settings, next(iter(trees.values()), None))
@@ -165,13 +166,13 @@ def _as_the_first(settings: ReportJob, first: Any) -> ReportJob:
     return replace(settings, **{**rollout, "windows": tuple(rollout["windows"])})
 
 
-def _keep(report: "Report", path: Path, show: int, pictures: _Pictures | None) -> _Pictures:
+def _keep(report: "Report", path: Path, show: int, pictures: Pictures | None) -> Pictures:
     from openloop_cli.grid import to_levels
 
     loop = report.loop
     if pictures is None:
         truth = {key: loop.truth[key][:show] for key in loop.image_keys}
-        pictures = _Pictures(loop.context, truth)
+        pictures = Pictures(loop.context, truth)
     pictures.predictions[path] = {
         key: to_levels(loop.model.prediction[key][:show]) for key in loop.image_keys
     }
@@ -200,12 +201,12 @@ def _write(
     return files
 
 
-def _write_video(
-    job: ComparisonJob, video: Path, comparison: Comparison, pictures: _Pictures
+def write_video(
+    job: ComparisonJob, video: Path, comparison: Comparison, pictures: Pictures
 ) -> dict[str, Path]:
     """Truth on top, one row for each checkpoint: a video for each image key that all have."""
+    from openloop_cli import writers
     from openloop_cli.grid import Caption, explained_grid, image_row
-    from openloop_cli.writers import write_video
 
     predictions = [
         (entry, pictures.predictions[path])
@@ -224,7 +225,7 @@ def _write_video(
         caption = Caption(run=run, step=steps, key=key)
         frames = explained_grid(rows, pictures.context, caption, scale=job.settings.scale)
         files[f"video/{key}"] = out_path(video, key, len(keys))
-        write_video(files[f"video/{key}"], frames, job.settings.fps)
+        writers.write_video(files[f"video/{key}"], frames, job.settings.fps)
     return files
 
 
