@@ -1,7 +1,7 @@
 """What a chart holds: lines over steps, each with its bounds. Numbers that are missing are None."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -68,8 +68,10 @@ class Chart:
         return self.first + max(len(line.values) for line in self.lines) - 1
 
 
-def numbers(series: Iterable[Any]) -> Values:
+def numbers(series: Any) -> Values:
     """A list of a tree as floats; what is no finite number becomes None."""
+    if not isinstance(series, (list, tuple)):
+        return ()
     return tuple(number(x) for x in series)
 
 

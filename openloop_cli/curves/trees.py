@@ -66,16 +66,20 @@ def charts(entries: Sequence[Named], keys: Sequence[str] = ()) -> list[Chart]:
             group += _observation(entries, key, kind, f"k{index}")
     heads = [_drift(entries), *(_head(entries, *head) for head in _HEADS)]
     found = [*images, *heads, *vectors] if images else [*vectors, *heads]
-    return _told_once([chart for chart in found if chart is not None])
+    return _told_once([chart for chart in found if chart is not None and _holds(chart)])
 
 
 def observation_kinds(entries: Sequence[Named]) -> dict[str, str]:
     """All keys that any of the trees observed with their kinds, images first."""
     kinds: dict[str, str] = {}
     for entry in entries:
-        for key, tree in entry.tree.get("observations", {}).items():
-            kinds.setdefault(key, tree.get("kind", ""))
+        for key, tree in part(entry.tree, "observations").items():
+            kinds.setdefault(str(key), str(part(tree).get("kind", "")))
     return {key: kinds[key] for key in sorted(kinds, key=lambda key: kinds[key] != "image")}
+
+
+def _holds(chart: Chart) -> bool:
+    return any(value is not None for line in chart.lines for value in line.values)
 
 
 def _told_once(charts: list[Chart]) -> list[Chart]:
@@ -100,18 +104,18 @@ def _observation(entries: Sequence[Named], key: str, kind: str, name: str) -> li
 def _error(entries: Sequence[Named], key: str, metric: str, name: str) -> Chart | None:
     lines = []
     for index, entry in enumerate(entries):
-        parts = _at(entry.tree, "observations", key)
-        ahead = _at(parts, "imagined", "model", metric)
-        seen = _at(parts, "context", "model", metric)
+        parts = part(entry.tree, "observations", key)
+        ahead = part(parts, "imagined", "model", metric)
+        seen = part(parts, "context", "model", metric)
         if ahead:
             label, style = _called(entries, index)
             lines.append(_line(label, style, ahead, before=seen, term="model"))
     if not lines:
         return None
     wanted = BASELINES if len(entries) == 1 else {"persistence": BASELINES["persistence"]}
-    paths = _at(entries[0].tree, "observations", key, "imagined")
+    paths = part(entries[0].tree, "observations", key, "imagined")
     for path, words in wanted.items():
-        if series := _at(paths, path, metric):
+        if series := part(paths, path, metric):
             style = path if len(entries) == 1 else "copied"
             lines.append(_line(words, style, series, before={}, term=path))
     title = {"psnr": "Error by step", "ssim": "Structure by step"}.get(metric, "Error by step")
@@ -125,7 +129,7 @@ def _error(entries: Sequence[Named], key: str, metric: str, name: str) -> Chart 
 def _skill(entries: Sequence[Named], key: str, name: str) -> Chart | None:
     lines = []
     for index, entry in enumerate(entries):
-        series = _at(entry.tree, "observations", key, "skill")
+        series = part(entry.tree, "observations", key, "skill")
         if series and any(v is not None for v in numbers(series.get("per_step", []))):
             label, style = _called(entries, index, "skill")
             lines.append(_line(label, style, series, term="skill"))
@@ -138,7 +142,7 @@ def _skill(entries: Sequence[Named], key: str, name: str) -> Chart | None:
 
 
 def _spread(entries: Sequence[Named], key: str, name: str) -> Chart | None:
-    spread = _at(entries[0].tree, "observations", key, "spread")
+    spread = part(entries[0].tree, "observations", key, "spread")
     if len(entries) > 1 or not spread:
         return None
     lines = (
@@ -167,13 +171,13 @@ def _head(entries: Sequence[Named], name: str, title: str, term: str, note: str)
     lines = []
     first = 1
     for index, entry in enumerate(entries):
-        if series := _at(entry.tree, name, "predicted"):
+        if series := part(entry.tree, name, "predicted"):
             label, style = _called(entries, index, "predicted")
             lines.append(_line(label, style, series))
-            first = 1 - int(_at(entry.tree, "rollout").get("context", 0))
+            first = 1 - int(part(entry.tree, "rollout").get("context", 0))
     if not lines:
         return None
-    if recorded := _at(entries[0].tree, name, "recorded"):
+    if recorded := part(entries[0].tree, name, "recorded"):
         lines.append(_line("recorded", "truth", recorded))
     limits = (0.0, 1.0) if name == "continue" else (None, None)
     return Chart(name, title, f"{name} at each step", first, tuple(lines), note,
@@ -183,7 +187,7 @@ def _head(entries: Sequence[Named], name: str, title: str, term: str, note: str)
 def _drift(entries: Sequence[Named]) -> Chart | None:
     lines = []
     for index, entry in enumerate(entries):
-        if series := _at(entry.tree, "drift"):
+        if series := part(entry.tree, "drift"):
             label, style = _called(entries, index, "drift")
             lines.append(_line(label, style, series, term="drift"))
     note = "How far what the model imagines is from what it would think if it saw the frame."
@@ -213,8 +217,8 @@ def _line(
     return Line(name, style, parts["per_step"], low, high, term, number(series.get("mean")))
 
 
-def _at(tree: Any, *path: str) -> Any:
-    """What lies there, or an empty dictionary."""
+def part(tree: Any, *path: str) -> Mapping[str, Any]:
+    """The group that stands there; an empty one where there is none."""
     for name in path:
         tree = tree.get(name, {}) if isinstance(tree, Mapping) else {}
-    return tree or {}
+    return tree if isinstance(tree, Mapping) else {}

@@ -34,7 +34,8 @@ def top(trees: Sequence[Tree], title: str, lede: str) -> str:
     if len(trees) == 1:
         about += [words.step_of(tree)]
         about += [f"{updates:,.0f} updates"] if updates is not None else []
-    about += [f"{words.windows_of(tree)} windows", f"{context} steps seen, {steps} imagined"]
+    windows = words.windows_of(tree)
+    about += [f"{windows} window{'s' * (windows != 1)}", f"{context} steps seen, {steps} imagined"]
     first, *others = about
     line = "".join(f"<span>{e(part)}</span>" for part in others)
     notes = [note for tree in trees for note in tree.get("notes", [])]

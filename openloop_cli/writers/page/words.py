@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openloop_cli.curves.chart import number, shown
+from openloop_cli.curves.trees import part
 
 Tree = Mapping[str, Any]
 
@@ -16,14 +17,14 @@ METRIC_WORDS = {
 
 def leading_key(tree: Tree) -> str:
     """The observation key that the headline is about: the first image key, or the first."""
-    kinds = {key: found.get("kind") for key, found in tree.get("observations", {}).items()}
+    kinds = {key: part(found).get("kind") for key, found in part(tree, "observations").items()}
     images = [key for key, kind in kinds.items() if kind == "image"]
-    return next(iter([*images, *tree.get("headline", {})]), "")
+    return next(iter([*images, *part(tree, "headline")]), "")
 
 
 def verdict(tree: Tree, key: str) -> tuple[str, str]:
     """The finding in a few words and in a sentence or two."""
-    numbers = tree.get("headline", {}).get(key, {})
+    numbers = part(tree, "headline", key)
     context, steps = horizon_of(tree)
     setting = (
         f"The model watched {_count(context, 'recorded step')}, then imagined the next"
@@ -57,14 +58,14 @@ def _finding(horizon: Tree, key: str, setting: str) -> tuple[str, str]:
 
 def horizon_of(tree: Tree) -> tuple[int, int]:
     """Steps that are seen, steps that are imagined."""
-    rollout = tree.get("rollout", {})
-    context = int(rollout.get("context", 0))
-    return context, int(rollout.get("length", context)) - context
+    rollout = part(tree, "rollout")
+    context = int(number(rollout.get("context")) or 0)
+    return context, int(number(rollout.get("length")) or context) - context
 
 
 def windows_of(tree: Tree) -> int:
     """How many windows were measured."""
-    return len(tree.get("rollout", {}).get("windows", []))
+    return len(part(tree, "rollout").get("windows") or ())
 
 
 def horizon_short(numbers: Tree) -> str:
@@ -87,12 +88,12 @@ def measured(value: Any, metric: str) -> str:
 
 def name_of(tree: Tree) -> str:
     """The run's name, or something to call it."""
-    return str(tree.get("run", {}).get("name") or "unnamed run")
+    return str(part(tree, "run").get("name") or "unnamed run")
 
 
 def step_of(tree: Tree) -> str:
     """Such as `step 3,670`."""
-    step = number(tree.get("checkpoint", {}).get("step"))
+    step = number(part(tree, "checkpoint").get("step"))
     return "unknown step" if step is None else f"step {step:,.0f}"
 
 
