@@ -84,6 +84,8 @@ def compare(
     keys = [key for key in reference.keys if all(key in entry.keys for entry in entries)]
     if not keys:
         raise MetricsError("the metrics have no observation key in common")
+    # Images first: a picture says what an error means.
+    keys.sort(key=lambda key: reference.part(str, "headline", key, "metric") != "psnr")
     columns = [column for key in keys for column in _columns(entries, key)]
     columns.append(("reward", "imagined", UNITS["reward"], reward_quantity))
     horizons = [key for key in keys if _all_have(entries, key, "useful_horizon")]

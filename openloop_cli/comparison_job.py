@@ -36,6 +36,7 @@ class ComparisonJob:
       against: Which of the sources is the reference.
       out: A folder, or a file that ends in .json or .md.
       video: Truth and every checkpoint's prediction, under each other.
+      page: One HTML page of all.
     """
 
     sources: tuple[Path, ...]
@@ -44,6 +45,7 @@ class ComparisonJob:
     allow_different: bool = False
     out: Path | None = None
     video: Path | None = None
+    page: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class ComparisonResult:
 
 @dataclass
 class Pictures:
-    """What the video shows: truth, and predictions by source; by image key, uint8
-    (show, T, H, W, C)."""
+    """What videos show: truth, and predictions by source; by image key, uint8
+    (B, T, H, W, C)."""
 
     context: int
     truth: Mapping[str, "Array"]
@@ -83,6 +85,10 @@ def run_comparison(
     if job.video and pictures:
         progress("draw", 0.95)
         files |= write_video(job, job.video, comparison, pictures)
+    if job.page:
+        progress("write page", 0.97)
+        files["page"] = job.page
+        _write_page(job, job.page, comparison, pictures)
     progress("done", 1.0)
     return ComparisonResult(comparison, tree, files)
 
@@ -111,6 +117,10 @@ def check_comparison_job(job: ComparisonJob) -> None:
         raise OutputError(
             f"{job.video}: no known kind of video",
             hint=f"let its name end in {', '.join(VIDEO_KINDS)}",
+        )
+    if job.page and job.page.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(
+            f"{job.page}: --report writes a web page", hint="let its name end in .html"
         )
     if job.video and not checkpoints:
         raise OptionError(
@@ -153,8 +163,8 @@ def _roll_out(job: ComparisonJob, trees: dict[Path, Any], progress: Progress) ->
             progress(f"{of} {stage}", 0.9 * (number + done) / len(checkpoints))
 
         report, trees[path] = measure_job(settings, here)
-        if job.video:
-            pictures = _keep(report, path, settings.show, pictures)
+        if job.video or job.page:
+            pictures = _keep(report, path, pictures)
     return pictures
 
 
@@ -166,15 +176,15 @@ def _as_the_first(settings: ReportJob, first: Any) -> ReportJob:
     return replace(settings, **{**rollout, "windows": tuple(rollout["windows"])})
 
 
-def _keep(report: "Report", path: Path, show: int, pictures: Pictures | None) -> Pictures:
+def _keep(report: "Report", path: Path, pictures: Pictures | None) -> Pictures:
     from openloop_cli.grid import to_levels
 
     loop = report.loop
     if pictures is None:
-        truth = {key: loop.truth[key][:show] for key in loop.image_keys}
+        truth = {key: loop.truth[key] for key in loop.image_keys}
         pictures = Pictures(loop.context, truth)
     pictures.predictions[path] = {
-        key: to_levels(loop.model.prediction[key][:show]) for key in loop.image_keys
+        key: to_levels(loop.model.prediction[key]) for key in loop.image_keys
     }
     return pictures
 
@@ -208,25 +218,46 @@ def write_video(
     from openloop_cli import writers
     from openloop_cli.grid import Caption, explained_grid, image_row
 
-    predictions = [
-        (entry, pictures.predictions[path])
-        for entry, path in zip(comparison.entries, job.sources, strict=True)
-        if path in pictures.predictions
-    ]
+    predictions = _predictions(job, comparison, pictures)
     keys = [key for key in pictures.truth if all(key in found for _, found in predictions)]
     if not keys:
         raise OptionError(f"--video {video}: the checkpoints have no image key in common")
     steps = " and ".join("?" if e.step is None else f"{e.step:,}" for e, _ in predictions)
     run = comparison.entries[0].run
-    files = {}
+    files, show = {}, job.settings.show
     for key in keys:
-        rows = [image_row("truth", pictures.truth[key], note="what happened")]
-        rows += [image_row(entry.label, found[key]) for entry, found in predictions]
+        rows = [image_row("truth", pictures.truth[key][:show], note="what happened")]
+        rows += [image_row(entry.label, found[key][:show]) for entry, found in predictions]
         caption = Caption(run=run, step=steps, key=key)
         frames = explained_grid(rows, pictures.context, caption, scale=job.settings.scale)
         files[f"video/{key}"] = out_path(video, key, len(keys))
         writers.write_video(files[f"video/{key}"], frames, job.settings.fps)
     return files
+
+
+def _write_page(
+    job: ComparisonJob, path: Path, comparison: Comparison, pictures: Pictures | None
+) -> None:
+    from openloop_cli.writers.comparison_page import write_comparison_page
+
+    found = _predictions(job, comparison, pictures) if pictures else []
+    write_comparison_page(
+        path,
+        comparison,
+        truth=pictures.truth if pictures else None,
+        predictions=[(entry.label, videos) for entry, videos in found],
+        fps=job.settings.fps,
+    )
+
+
+def _predictions(
+    job: ComparisonJob, comparison: Comparison, pictures: Pictures
+) -> list[tuple[Entry, Mapping[str, "Array"]]]:
+    return [
+        (entry, pictures.predictions[path])
+        for entry, path in zip(comparison.entries, job.sources, strict=True)
+        if path in pictures.predictions
+    ]
 
 
 def _is_folder(out: Path) -> bool:

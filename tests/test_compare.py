@@ -48,6 +48,14 @@ def test_the_table():
     assert found.paired
 
 
+def test_images_come_first_and_the_reward_last():
+    trees = [tree_of({"b": errors(), "a": errors(), "im": errors()}, metric="symlog_mse")] * 2
+    for tree in trees:
+        tree["headline"]["im"]["metric"] = "psnr"
+    found = compare([Entry(label, tree) for label, tree in zip("12", trees, strict=True)])
+    assert list(dict.fromkeys(row.key for row in found.rows)) == ["im", "b", "a", "reward"]
+
+
 def test_another_reference():
     old = errors()
     entries = [

@@ -100,6 +100,14 @@ def compare(
             rich_help_panel=OUTPUT,
         ),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PAGE.html",
+            help="One web page that needs no network: tables, curves, the pictures.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The comparison as JSON on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
 ) -> None:
@@ -140,6 +148,7 @@ def compare(
         allow_different=allow_different,
         out=out,
         video=video,
+        page=report,
     )
     with progress_on_stderr(quiet) as progress:
         result = run_comparison(job, progress)

@@ -19,7 +19,9 @@ def sample_comparison(sample_run, tmp_path_factory):
     out = tmp_path_factory.mktemp("comparison")
     sources = tuple(sample_run / "ckpt" / name for name in (LATER, EARLIER))
     settings = ReportJob(sources[0], (sample_run,), Path("x.npz"), length=32, show=2)
-    job = ComparisonJob(sources, settings, out=out / "files", video=out / "side.mp4")
+    job = ComparisonJob(
+        sources, settings, out=out / "files", video=out / "side.mp4", page=out / "page.html"
+    )
     stages = []
     run_comparison(job, lambda stage, done: stages.append((stage, done)))
     (out / "stages.json").write_text(json.dumps(stages))

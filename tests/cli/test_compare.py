@@ -99,6 +99,7 @@ def job(*sources, **options):
         (lambda a, b, d: job(a, b, video=d / "v.mp4"), "no pictures"),
         (lambda a, b, d: job(a, b, video=d / "v.avi"), "no known kind of video"),
         (lambda a, b, d: job(a, b, out=d / "c.txt"), "no known kind of file"),
+        (lambda a, b, d: job(a, b, page=d / "c.txt"), "web page"),
         (lambda a, b, d: job(a, d / "no.json"), "cannot be read"),
         (lambda a, b, d: job(a, d / "no", replay=(d,)), "no"),
     ],
@@ -182,3 +183,19 @@ def place_of(frame, picture):
             np.testing.assert_array_equal(frame[y : y + 128, x : x + 128], tile)
             return y, x
     raise AssertionError("the picture is not in the frame")
+
+
+def test_the_page_of_metrics_files(pair, tmp_path):
+    page = tmp_path / "page.html"
+    assert openloop("compare", *pair, "--report", page, "-q").returncode == 0
+    text = page.read_text()
+    assert text.count("▼ worse") >= 4
+    assert "step 2,000" in text
+    assert "<video" not in text
+
+
+def test_the_page_of_the_sample(sample_comparison):
+    text = (sample_comparison / "page.html").read_text()
+    assert text.count("<video") == 1
+    assert len(text) < 5_000_000
+    assert "Video of image: truth, step 3,670, step 1,190 of " in text
