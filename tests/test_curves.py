@@ -203,6 +203,25 @@ def test_several_trees_are_a_line_each():
     assert [line.values[1:] for line in lines[:3]] == [(26, 26, 26), (27, 26, 25), (28, 26, 24)]
 
 
+def test_checkpoints_of_one_run_stand_at_their_training_steps():
+    trees = [tree(level) | {"checkpoint": {"step": step}} for level, step in ((2, 900), (0, 100))]
+    found = {c.id: c for c in charts([Named(t, f"run {i}") for i, t in enumerate(trees)])}
+    chart = found["k0-training"]
+    assert chart.axis == (100, 900)
+    assert [line.name for line in chart.lines] == ["imagined +1", "imagined +3"]
+    assert [line.values for line in chart.lines] == [(26, 28), (26, 24)]
+    svg = parsed(draw(chart, 400, 200))
+    assert svg.get("data-x") is None
+    dots = [float(dot.get("cx")) for dot in svg.iter(f"{SVG}circle")]
+    assert len(dots) == 4
+    assert len(set(dots)) == 2
+
+
+def test_checkpoints_of_several_runs_share_no_training():
+    trees = [tree() | {"checkpoint": {"step": s}, "run": {"name": str(s)}} for s in (1, 2)]
+    assert "k0-training" not in {c.id for c in charts([Named(t, "a") for t in trees])}
+
+
 @pytest.mark.parametrize(
     "empty",
     [

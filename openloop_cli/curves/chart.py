@@ -48,6 +48,8 @@ class Chart:
       domain: What the vertical axis shows, whatever the lines hold; None to fit them.
       term: The word under which the tree's definitions explain the numbers.
       key: The observation key, empty for what is not of one.
+      axis: Where the values stand when not at steps that follow each other, rising; such a chart
+        is over training steps, and no cursor belongs to it.
     """
 
     id: str
@@ -61,6 +63,22 @@ class Chart:
     domain: tuple[float, float] | None = None
     term: str = ""
     key: str = ""
+    axis: Values = ()
+
+    def at(self, index: int) -> float:
+        """Where the n-th value stands."""
+        place = self.axis[index] if self.axis else self.first + index
+        assert place is not None
+        return place
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Where the horizontal axis begins and ends."""
+        return self.at(0), self.at(self.last - self.first)
+
+    def named(self, index: int) -> str:
+        """What the n-th place is called."""
+        return f"{self.at(index):,.0f}" if self.axis else ahead(self.first + index)
 
     @property
     def last(self) -> int:

@@ -64,9 +64,10 @@ def draw(chart: Chart, width: int, height: int, *, name: str = "", named: bool =
       named: Whether the parts that are seen and imagined are named.
     """
     name = escape(name or chart.id)
+    scale = "" if chart.axis else _map(_area(chart, width, height))
     return (
         f'<svg class="curves" role="img" aria-labelledby="{name}-t {name}-d"'
-        f' viewBox="0 0 {width} {height}" {_map(_area(chart, width, height))}>'
+        f' viewBox="0 0 {width} {height}" {scale}>'
         f'<title id="{name}-t">{escape(chart.title)}</title>'
         f'<desc id="{name}-d">{escape(described(chart))}</desc>'
         f"{_parts(chart, width, height, named=named)}</svg>"
@@ -107,12 +108,12 @@ def sheet(charts: Sequence[Chart], *, heading: str = "", columns: int = 2) -> st
 def described(chart: Chart) -> str:
     """A chart in words: what its main line does from its first step to its last."""
     line = chart.lines[0]
-    known = [(chart.first + i, v) for i, v in enumerate(line.values) if v is not None]
+    known = [(chart.named(i), v) for i, v in enumerate(line.values) if v is not None]
     if not known:
         return f"{line.name}: undefined at every step."
     (begin, start), (end, stop) = known[0], known[-1]
     others = ", ".join(other.name for other in chart.lines[1:])
-    course = f"{start:.3g} at step {ahead(begin)}, {stop:.3g} at {ahead(end)}"
+    course = f"{start:.3g} at step {begin}, {stop:.3g} at {end}"
     text = f"{chart.unit}. {line.name}: {course}."
     return f"{text} Beside it: {others}." if others else text
 
@@ -127,16 +128,20 @@ def swatch(style: str) -> str:
 
 def _parts(chart: Chart, width: int, height: int, *, named: bool = True) -> str:
     area = _area(chart, width, height)
-    first, behind = chart.lines[0], chart.lines[::-1]
+    behind = chart.lines[::-1]
     return "".join(
         [
             _seen(chart, area, named=named),
             _horizontals(chart, area, height),
             _steps(chart, area, height),
-            *(_band(chart, line, area, strong=line is first) for line in behind),
+            *(_band(chart, line, area, strong=_leads(chart, line)) for line in behind),
             *(_line(chart, line, area) for line in behind),
         ]
     )
+
+
+def _leads(chart: Chart, line: Line) -> bool:
+    return line is chart.lines[0] or line.style.startswith("entry")
 
 
 def _area(chart: Chart, width: int, height: int) -> Area:
@@ -144,7 +149,7 @@ def _area(chart: Chart, width: int, height: int) -> Area:
     labels = ticks(low, high, max(2, height // 44))
     longest = max((len(tick_label(v, labels)) for v in labels), default=1)
     left = 10 + _CHARACTER * longest
-    return Area(left, width - 10, 20, height - 24, chart.first, chart.last, low, high)
+    return Area(left, width - 10, 20, height - 24, *chart.ends, low, high)
 
 
 def _map(area: Area) -> str:
@@ -155,6 +160,8 @@ def _map(area: Area) -> str:
 
 def _seen(chart: Chart, area: Area, *, named: bool) -> str:
     """The part that the model sees is tinted; both parts are named."""
+    if chart.axis:
+        return ""
     edge = area.x(min(max(0.5, area.first), area.last))
     words = f'<text x="{_n(edge + 6)}" y="13">{_AHEAD_LABEL}</text>' if named else ""
     if chart.first >= 0:
@@ -186,12 +193,14 @@ def _horizontals(chart: Chart, area: Area, height: int) -> str:
 def _steps(chart: Chart, area: Area, height: int) -> str:
     most = max(2, int((area.right - area.left) / 52))
     parts = []
-    for step in step_ticks(chart.first, chart.last, most):
-        anchor = "end" if step == chart.last else "middle"
-        x = area.right + 4 if step == chart.last else area.x(step)
-        parts.append(
-            f'<text x="{_n(x)}" y="{height - 8}" text-anchor="{anchor}">{ahead(step)}</text>'
-        )
+    steps: list[float] = [*step_ticks(chart.first, chart.last, most)]
+    if chart.axis:
+        steps = ticks(area.first, area.last, most)
+    for step in steps:
+        anchor = "end" if step == area.last else "middle"
+        x = area.right + 4 if step == area.last else area.x(step)
+        word = tick_label(step, steps) if chart.axis else ahead(int(step))
+        parts.append(f'<text x="{_n(x)}" y="{height - 8}" text-anchor="{anchor}">{word}</text>')
     return "".join(parts)
 
 
@@ -202,22 +211,21 @@ def _band(chart: Chart, line: Line, area: Area, *, strong: bool) -> str:
     paths = []
     for start, stop in _runs(line.low, line.high):
         steps = range(start, stop)
-        up = [_at(area, chart.first + i, line.high[i]) for i in steps]
-        down = [_at(area, chart.first + i, line.low[i]) for i in reversed(steps)]
+        up = [_at(area, chart.at(i), line.high[i]) for i in steps]
+        down = [_at(area, chart.at(i), line.low[i]) for i in reversed(steps)]
         paths.append("M" + "L".join(up + down) + "Z")
     kind = f"band{' strong' if strong else ''} f-{escape(line.style)}"
     return f'<path class="{kind}" d="{"".join(paths)}"/>' if paths else ""
 
 
 def _line(chart: Chart, line: Line, area: Area) -> str:
-    """The curve; a step whose neighbours are undefined is a dot."""
+    """The curve; a step whose neighbours are undefined is a dot, and so is every checkpoint."""
     paths, dots = [], []
     for start, stop in _runs(line.values):
-        points = [_at(area, chart.first + i, line.values[i]) for i in range(start, stop)]
-        if len(points) == 1:
-            x, y = points[0].split()
-            dots.append(f'<circle class="dot f-{escape(line.style)}" cx="{x}" cy="{y}" r="2.2"/>')
-        else:
+        points = [_at(area, chart.at(i), line.values[i]) for i in range(start, stop)]
+        for x, y in (p.split() for p in points if chart.axis or len(points) == 1):
+            dots.append(f'<circle class="dot f-{escape(line.style)}" cx="{x}" cy="{y}" r="2.6"/>')
+        if len(points) > 1:
             paths.append("M" + "L".join(points))
     curve = f'<path class="line {escape(line.style)}" d="{"".join(paths)}"/>' if paths else ""
     return curve + "".join(dots)
@@ -235,7 +243,7 @@ def _runs(*series: Values) -> list[tuple[int, int]]:
     return runs
 
 
-def _at(area: Area, step: int, value: float | None) -> str:
+def _at(area: Area, step: float, value: float | None) -> str:
     assert value is not None
     return f"{_n(area.x(step))} {_n(area.y(value))}"
 

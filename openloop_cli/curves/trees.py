@@ -96,6 +96,7 @@ def _observation(entries: Sequence[Named], key: str, kind: str, name: str) -> li
     return [
         _error(entries, key, _METRIC.get(kind, ""), f"{name}-error"),
         _skill(entries, key, f"{name}-skill"),
+        _training(entries, key, _METRIC.get(kind, ""), f"{name}-training"),
         _error(entries, key, "ssim", f"{name}-ssim") if kind == "image" else None,
         _spread(entries, key, f"{name}-spread"),
     ]
@@ -139,6 +140,33 @@ def _skill(entries: Sequence[Named], key: str, name: str) -> Chart | None:
         name, f"{key}: skill by step", "skill, 1 is perfect dynamics", 1, tuple(lines),
         _SKILL_NOTE, zero=True, limits=(-1.0, 1.5), term="skill", key=key,
     )  # fmt: skip
+
+
+def _training(entries: Sequence[Named], key: str, metric: str, name: str) -> Chart | None:
+    """The error of several checkpoints of one run against their training step."""
+    found: dict[float, Mapping[str, Any]] = {}
+    for entry in entries:
+        step = number(part(entry.tree, "checkpoint").get("step"))
+        series = part(entry.tree, "observations", key, "imagined", "model", metric)
+        if step is not None and series:
+            found[step] = series
+    runs = {str(part(entry.tree, "run").get("name")) for entry in entries}
+    if len(found) < 2 or len(found) < len(entries) or len(runs) > 1:
+        return None
+    axis = tuple(sorted(found))
+    last = min(len(numbers(found[step].get("per_step"))) for step in axis)
+    lines = []
+    for place, k in enumerate(sorted({k for k in (1, 5, 15, last) if 0 < k <= last})):
+        values, low, high = (
+            tuple((numbers(found[step].get(name)) or (None,) * k)[k - 1] for step in axis)
+            for name in ("per_step", "low", "high")
+        )
+        lines.append(Line(f"imagined +{k}", f"ahead{place + 1}", values, low, high, "model"))
+    return Chart(
+        name, f"{key}: error by training step", _UNITS[metric], 0, tuple(lines),
+        "How what is imagined so many steps ahead gets better with training.",
+        limits=_LIMITS.get(metric, (None, None)), term=metric, key=key, axis=axis,
+    ) if lines else None  # fmt: skip
 
 
 def _spread(entries: Sequence[Named], key: str, name: str) -> Chart | None:

@@ -58,7 +58,7 @@ def _png(path: Path, charts: Sequence[Chart], heading: str) -> bytes:
 def _draw(axes: Any, chart: Chart) -> None:
     axes.set_title(chart.title, loc="left", fontsize=10, fontweight="bold", parse_math=False)
     axes.set_ylabel(chart.unit, fontsize=8, parse_math=False)
-    axes.set_xlabel("steps after the last one seen", fontsize=8)
+    axes.set_xlabel("training step" if chart.axis else "steps after the last one seen", fontsize=8)
     if chart.first < 0:
         axes.axvspan(chart.first, 0.5, color="#f1f2ed", zorder=0)
     if chart.zero:
@@ -66,9 +66,11 @@ def _draw(axes: Any, chart: Chart) -> None:
     for line in reversed(chart.lines):
         _draw_line(axes, chart, line)
     low, high = vertical(chart)
-    axes.set(ylim=(low, high), xlim=(chart.first, max(chart.last, chart.first + 1)))
-    steps = step_ticks(chart.first, chart.last, 9)
-    axes.set_xticks(steps, [ahead(step) for step in steps])
+    first, last = chart.ends
+    axes.set(ylim=(low, high), xlim=(first, max(last, first + 1)))
+    if not chart.axis:
+        steps = step_ticks(chart.first, chart.last, 9)
+        axes.set_xticks(steps, [ahead(step) for step in steps])
     axes.tick_params(labelsize=8)
     axes.grid(axis="y", color="#e6e7e4")
     axes.spines[["top", "right"]].set_visible(False)
@@ -80,7 +82,7 @@ def _draw(axes: Any, chart: Chart) -> None:
 
 def _draw_line(axes: Any, chart: Chart, line: Line) -> None:
     look = PALETTE[line.style]
-    steps = range(chart.first, chart.first + len(line.values))
+    steps = [chart.at(i) for i in range(len(line.values))]
     dashes = tuple(float(x) / look.width for x in look.dashes.split())
     axes.plot(
         steps,
@@ -89,6 +91,8 @@ def _draw_line(axes: Any, chart: Chart, line: Line) -> None:
         linewidth=look.width * 0.8,
         linestyle=(0, dashes) if dashes else "-",
         label=line.style,
+        marker="o" if chart.axis or len(steps) == 1 else None,
+        markersize=3,
     )
     if line.low and line.high:
         bounds = [[_gap(v) for v in line.low], [_gap(v) for v in line.high]]

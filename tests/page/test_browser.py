@@ -109,7 +109,7 @@ def settled(driver):
 def cursors(driver):
     """Of each curve that is shown: the step it says, where its cursor stands, where it should."""
     return driver.execute_script("""
-      return [...document.querySelectorAll('svg.curves')].map(svg => {
+      return [...document.querySelectorAll('svg.curves[data-x]')].map(svg => {
         const [first, last, left, right] = svg.dataset.x.split(' ').map(Number);
         const k = Number(svg.dataset.step), at = Math.min(Math.max(k, first), last);
         const x = svg.querySelector('.cursor-line').getAttribute('d').slice(1).split(' ')[0];
@@ -262,7 +262,7 @@ def test_it_reads_with_scripts_off(desktop, files, tmp_path):
         video: size(page.querySelector('video')),
         natural: page.querySelector('video').videoWidth,
         curves: [...page.querySelectorAll('.chart')].map(c => Math.max(
-          ...[...c.querySelectorAll('svg.curves')].map(svg => size(svg)[1]))),
+          ...[...c.querySelectorAll('svg.curves[data-x]')].map(svg => size(svg)[1]))),
         means: [...page.querySelectorAll('.chart .value')].map(v => v.textContent),
         transport: size(page.querySelector('.transport')),
         picker: size(page.querySelector('.picker')),

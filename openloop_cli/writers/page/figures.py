@@ -91,7 +91,9 @@ def stills(media: Media) -> str:
 
 def data(charts: Sequence[Chart], media: Media | None, tree: Mapping[str, Any]) -> dict[str, Any]:
     """What the script needs: numbers of each curve, windows, and where their blocks lie."""
-    found: dict[str, Any] = {"charts": {chart.id: _chart_data(chart) for chart in charts}}
+    found: dict[str, Any] = {
+        "charts": {chart.id: _chart_data(chart) for chart in charts if not chart.axis}
+    }
     rollout = tree.get("rollout", {})
     found["context"] = int(rollout.get("context", 0))
     found["steps"] = int(rollout.get("length", 0))
@@ -197,8 +199,8 @@ def _table(chart: Chart) -> str:
     """The chart's numbers, for those who read rather than look."""
     lines = []
     for i in range(chart.last - chart.first + 1):
-        lines.append([ahead(chart.first + i), *(_cell(line, i) for line in chart.lines)])
-    header = ["step", *(line.name for line in chart.lines)]
+        lines.append([chart.named(i), *(_cell(line, i) for line in chart.lines)])
+    header = ["training step" if chart.axis else "step", *(line.name for line in chart.lines)]
     return rows(header, lines, f"Numbers of {chart.title}", kind="numbers")
 
 

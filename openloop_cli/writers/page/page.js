@@ -230,7 +230,7 @@
     }
   }
 
-  const plots = all("svg.curves").map((svg) => new Plot(svg));
+  const plots = all("svg.curves[data-x]").map((svg) => new Plot(svg));
 
   function keys(event) {
     const moves = { ArrowLeft: -1, ArrowRight: 1, PageDown: -5, PageUp: 5, Home: -steps, End: steps };

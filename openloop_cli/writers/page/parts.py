@@ -39,7 +39,7 @@ def rows(
         for first, *rest in body
     )
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{e(caption)}">'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{e(caption)}, table">'
         f'<table class="{e(kind)}"><caption class="hidden">{e(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
