@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import openloop_cli
+from openloop_cli.cli.batch import batch
 from openloop_cli.cli.cache import cache
 from openloop_cli.cli.check import check
 from openloop_cli.cli.compare import compare
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command()(render)
 app.command()(inspect)
 app.command()(compare)
+app.command()(batch)
 app.command()(check)
 app.command()(plot)
 

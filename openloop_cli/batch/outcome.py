@@ -1,0 +1,105 @@
+"""What became of an item, small enough to keep for hundreds; and what is told on the way."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from openloop_cli.batch.plan import Item
+from openloop_cli.entries import DRAWN, PAIRED
+from openloop_cli.errors import OpenloopError
+
+DONE, SKIPPED, FAILED, WAITING = "done", "skipped", "failed", "waiting"
+READING, ROLLING, ENCODING = "reading", "rolling out", "encoding"
+
+# The stages of a job, as `run_job` names them, in the words of a batch.
+STAGES = {
+    "open": READING,
+    "read": READING,
+    "roll out": ROLLING,
+    "draw": ENCODING,
+    "encode": ENCODING,
+    "measure": ENCODING,
+    "write arrays": ENCODING,
+    "write page": ENCODING,
+    "write metrics": ENCODING,
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one item.
+
+    Attributes:
+      status: `done`; `skipped`, because its results were there; `failed`; or `waiting`, as
+        another shard's may be.
+      error: Why it failed, in one line.
+      seconds: That its stages took; those of several items overlap.
+      files: By what they are, as `run_job` gives them.
+      sha256: Of the parameters.
+      group: The same for items that may be compared: equal windows and draws.
+    """
+
+    name: str
+    checkpoint: Path
+    status: str
+    error: str = ""
+    hint: str = ""
+    seconds: float = 0
+    run: str = ""
+    step: int | None = None
+    headline: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    sha256: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """An item has come to a stage, or has come to its end with an outcome."""
+
+    name: str
+    stage: str
+    outcome: Outcome | None = None
+
+
+OnEvent = Callable[[Event], None]
+
+
+def finished(
+    item: Item, tree: Mapping[str, Any], files: Mapping[str, Path], status: str = DONE
+) -> Outcome:
+    """The outcome of an item whose metrics are there."""
+    return Outcome(
+        name=item.name,
+        checkpoint=item.job.checkpoint,
+        status=status,
+        seconds=sum(tree["timings"].values()),
+        run=str(tree["run"]["name"]),
+        step=tree["checkpoint"]["step"],
+        headline=tree["headline"],
+        files=dict(files),
+        notes=tuple(tree["notes"]),
+        sha256=tree["checkpoint"]["sha256"],
+        group=_group(tree["rollout"]),
+    )
+
+
+def _group(rollout: Mapping[str, Any]) -> str:
+    text = json.dumps([rollout[name] for name in (*PAIRED, *DRAWN)])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def failed(item: Item, error: OpenloopError | OSError | MemoryError) -> Outcome:
+    """The outcome of an item that raised."""
+    if isinstance(error, OpenloopError):
+        message, hint = error.message, error.hint
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        message, hint = f"{where}{error.strerror or type(error).__name__}", ""
+    else:
+        message, hint = "out of memory", "use fewer --sequences or --samples"
+    return Outcome(item.name, item.job.checkpoint, FAILED, " ".join(message.split()), hint)

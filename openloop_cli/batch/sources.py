@@ -1,0 +1,191 @@
+"""What was named on the command line or in a table -> checkpoints, each with its own replay.
+
+A name is a checkpoint folder, its agent.pkl, a `ckpt` or run folder (all its checkpoints), or a
+glob of those. A name that leads nowhere stays in the list and fails in its turn: others wait.
+"""
+
+import csv
+import glob
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from openloop_cli.checkpoints import find_checkpoints
+from openloop_cli.errors import CheckpointError, ConfigError, OptionError
+
+COLUMNS = ("checkpoint", "replay", "config", "name")
+MAX_TABLE_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True)
+class Source:
+    """One checkpoint and what goes with it.
+
+    Attributes:
+      name: What to call its run; empty takes the run folder's name.
+    """
+
+    checkpoint: Path
+    replay: tuple[Path, ...]
+    config: Path | None = None
+    name: str = ""
+
+
+def expand(
+    names: Iterable[str], replay: Sequence[Path], config: Path | None = None, name: str = ""
+) -> list[Source]:
+    """The checkpoints that these names mean, each once, in the order given.
+
+    Raises:
+      OptionError: A glob that no checkpoint matches.
+    """
+    found: dict[str, Source] = {}
+    for text in names:
+        for folder in _checkpoints(text):
+            found.setdefault(str(absolute(folder)), Source(folder, tuple(replay), config, name))
+    return list(found.values())
+
+
+def from_runs(pattern: str) -> tuple[list[Source], list[str]]:
+    """All checkpoints of all run folders that a glob matches, each with its own run's replay.
+
+    Returns:
+      The checkpoints, and a line for each folder that was passed over.
+
+    Raises:
+      OptionError: No run folder matches.
+    """
+    sources: list[Source] = []
+    notes: list[str] = []
+    for run in _matches(pattern):
+        try:
+            folders = find_checkpoints(run) if run.is_dir() else []
+        except CheckpointError as error:
+            notes.append(f"passed over {error.message}")
+            continue
+        sources += [Source(folder, (run,)) for folder in folders]
+    if not sources:
+        raise OptionError(
+            f"--runs {pattern}: no run folder with a checkpoint matches",
+            hint="quote the glob, such as --runs 'logdir/*', or name a .yaml or .csv table",
+        )
+    return sources, notes
+
+
+def from_table(path: Path) -> list[Source]:
+    """A table with the columns checkpoint, replay, config, name; all but the first may be empty.
+
+    Its paths are relative to the table's folder. Without a replay, it is that of the run folder
+    in which the checkpoint lies. YAML holds a list of rows, in which replay may be a list.
+
+    Raises:
+      ConfigError, OptionError: The row, and what is wrong with it.
+    """
+    sources: list[Source] = []
+    for number, row in enumerate(_rows(path), 1):
+        place = f"{path}: row {number}"
+        unknown = [str(column) for column in row if column not in COLUMNS]
+        if unknown:
+            raise ConfigError(
+                f"{place}: no column {unknown[0]!r}", hint=f"there are {', '.join(COLUMNS)}"
+            )
+        cells = {column: _cell(row, column, place) for column in COLUMNS}
+        if len(cells["checkpoint"]) != 1:
+            raise ConfigError(f"{place}: expected one checkpoint")
+        folder = path.parent
+        config = folder / cells["config"][0] if cells["config"] else None
+        name = cells["name"][0] if cells["name"] else ""
+        replay = [folder / text for text in cells["replay"]]
+        for source in expand([str(folder / cells["checkpoint"][0])], replay, config, name):
+            own = source.replay or (_run_folder(source.checkpoint, place),)
+            sources.append(Source(source.checkpoint, own, config, name))
+    if not sources:
+        raise ConfigError(f"{path}: no rows", hint=f"its columns are {', '.join(COLUMNS)}")
+    return sources
+
+
+def absolute(path: Path) -> Path:
+    """From the root on, without `..`, and with links as they are."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve() follows links)
+
+
+def _checkpoints(text: str) -> list[Path]:
+    path = Path(text).expanduser()
+    if path.exists() or not glob.has_magic(text):
+        try:
+            return find_checkpoints(path)
+        except CheckpointError:
+            return [path]
+    folders: list[Path] = []
+    for match in _matches(text):
+        try:
+            folders += find_checkpoints(match)
+        except CheckpointError:
+            # A glob also matches what is none, such as `latest`.
+            continue
+    if not folders:
+        raise OptionError(
+            f"{text}: no checkpoint matches", hint="expected folders with an agent.pkl"
+        )
+    return folders
+
+
+def _matches(pattern: str) -> list[Path]:
+    names = glob.glob(str(Path(pattern).expanduser()))  # noqa: PTH207 (may be absolute)
+    return [Path(name) for name in sorted(names)]
+
+
+def _rows(path: Path) -> list[Mapping[str, Any]]:
+    try:
+        if path.stat().st_size > MAX_TABLE_BYTES:
+            raise ConfigError(f"{path}: {path.stat().st_size} bytes, too large for a table")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8 text") from None
+    if path.suffix.lower() == ".csv":
+        try:
+            return list(csv.DictReader(text.splitlines(), strict=True))
+        except csv.Error as error:
+            raise ConfigError(f"{path}: not CSV: {error}") from None
+    return _yaml_rows(path, text)
+
+
+def _yaml_rows(path: Path, text: str) -> list[Mapping[str, Any]]:
+    # Imported here: the reader takes longer to import than `openloop --help` should.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        tree = YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, RecursionError, ValueError) as error:
+        where = str(getattr(error, "problem_mark", "") or "").strip().replace("\n", " ")
+        raise ConfigError(f"{path}: not YAML{': ' + where if where else ''}") from None
+    if not isinstance(tree, list) or not all(isinstance(row, Mapping) for row in tree):
+        raise ConfigError(
+            f"{path}: expected a list of rows", hint="- checkpoint: runs/a/ckpt, one for each"
+        )
+    return tree
+
+
+def _cell(row: Mapping[str, Any], column: str, place: str) -> list[str]:
+    """The texts of a cell; none where it is empty."""
+    value = row.get(column)
+    values = value if isinstance(value, list) else [value]
+    if not all(text is None or isinstance(text, (str, int)) for text in values):
+        raise ConfigError(f"{place}: {column}: expected text, found {value!r}")
+    return [str(text) for text in values if text not in (None, "")]
+
+
+def _run_folder(checkpoint: Path, place: str) -> Path:
+    """The nearest folder above a checkpoint that has a replay."""
+    for folder in absolute(checkpoint).parents:
+        if (folder / "replay").is_dir():
+            return folder
+    raise OptionError(
+        f"{place}: no replay given, and no folder above {checkpoint} has one",
+        hint="fill in the column replay",
+    )

@@ -1,0 +1,197 @@
+"""`openloop batch`: many checkpoints -> a folder of results, a comparison, an index."""
+
+import json as jsonlib
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from openloop_cli.cli import batch_options as o
+from openloop_cli.cli.render import HOW, OUTPUT, Latents, Selection, Style
+
+if TYPE_CHECKING:
+    from openloop_cli.batch.batch_job import BatchResult
+    from openloop_cli.batch.sources import Source
+
+WHERE = "Where it runs"
+
+
+class EngineName(StrEnum):
+    """Where the work is done."""
+
+    local = "local"
+    ray = "ray"
+
+
+def batch(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="CKPT... REPLAY",
+            help="Checkpoints: folders, quoted globs, run folders (all of theirs), or - for a list"
+            " on stdin. Then their replay, unless --replay names it.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    out_dir: o.OutDir,
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option(help="A replay folder, run folder or chunk file for all; repeatable."),
+    ] = None,
+    runs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="GLOB|TABLE",
+            help="All checkpoints of these run folders, each with its own replay: a quoted glob"
+            " such as 'logdir/*'; or a .yaml or .csv table.",
+        ),
+    ] = None,
+    config: o.Config = None,
+    length: o.Length = None,
+    context: o.Context = None,
+    sequences: o.Sequences = 16,
+    show: o.Show = 6,
+    seed: o.Seed = 0,
+    windows: o.Windows = Selection.safe,
+    windows_from: o.WindowsFrom = None,
+    fresh_windows: o.FreshWindows = False,
+    keys: o.Keys = None,
+    latents: o.LatentsBy = Latents.sample,
+    samples: o.Samples = 1,
+    evaluate: o.Evaluate = True,
+    device: o.Device = None,
+    dtype: o.DtypeOf = None,
+    cache: o.Cache = True,
+    style: o.StyleOf = Style.explained,
+    fps: o.Fps = 10,
+    scale: o.Scale = None,
+    format: o.Format = o.Kind.mp4,
+    report: o.Page = True,
+    save_arrays: o.Arrays = False,
+    compare: Annotated[
+        bool, typer.Option(help="Compare all at the end.", rich_help_panel=OUTPUT)
+    ] = True,
+    force: Annotated[
+        bool, typer.Option("--force", help="Redo also what is there.", rich_help_panel=HOW)
+    ] = False,
+    shard: Annotated[
+        str,
+        typer.Option(
+            metavar="I/N",
+            help="Only the Ith of N parts, I from 1 to N.",
+            show_default=False,
+            rich_help_panel=WHERE,
+        ),
+    ] = "",
+    json: Annotated[
+        bool, typer.Option("--json", help="The index as JSON on stdout.", rich_help_panel=OUTPUT)
+    ] = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Render many checkpoints: one compilation, the same windows for all, stop and go on.
+
+    What is finished is skipped. A checkpoint that fails is told, and the others go on; then the
+    exit code is 1.
+    """
+    from openloop_cli.batch.batch_job import BatchJob, plan_batch, run_batch
+    from openloop_cli.cli.batch_view import batch_view
+    from openloop_cli.cli.stopping import stopping_cleanly
+
+    settings = o.make_settings(
+        config=config,
+        length=length,
+        context=context,
+        sequences=sequences,
+        show=show,
+        seed=seed,
+        windows=windows,
+        windows_from_file=windows_from,
+        keys=keys,
+        latents=latents,
+        samples=samples,
+        evaluate=evaluate,
+        device=device,
+        dtype=dtype,
+        cache=cache,
+        style=style,
+        fps=fps,
+        scale=scale,
+    )
+    sources, notes = _sources(names or [], replay or [], runs)
+    job = BatchJob(
+        sources=tuple(sources),
+        settings=settings,
+        folder=out_dir,
+        kind=f".{format}",
+        page=report,
+        arrays=save_arrays,
+        shard=shard,
+        force=force,
+        fresh_windows=fresh_windows,
+        compare=compare,
+        notes=tuple(notes),
+    )
+    with stopping_cleanly(), batch_view(len(plan_batch(job)), quiet) as on_event:
+        result = run_batch(job, on_event)
+    _print(result, json, quiet)
+    if result.failures:
+        raise typer.Exit(1)
+
+
+def _sources(
+    names: list[str], replay: list[Path], runs: str | None
+) -> tuple[list["Source"], list[str]]:
+    """What was named, as checkpoints with their replays."""
+    from openloop_cli.batch.sources import expand, from_runs, from_table
+
+    names, replay = list(names), list(replay)
+    sources: list[Source] = []
+    notes: list[str] = []
+    if runs is not None:
+        table = Path(runs).suffix.lower() in (".yaml", ".yml", ".csv")
+        sources, notes = (from_table(Path(runs)), []) if table else from_runs(runs)
+    if names and not replay:
+        replay = [Path(names.pop())]
+        if not names:
+            raise typer.BadParameter(
+                "expected checkpoints and their replay, as in: batch CKPT... REPLAY, or"
+                " batch CKPT... --replay REPLAY"
+            )
+    if not names and not sources:
+        raise typer.BadParameter("expected checkpoints and their replay, or --runs")
+    listed = [line for name in names for line in (_stdin_lines() if name == "-" else [name])]
+    return [*sources, *expand(listed, replay)], notes
+
+
+def _stdin_lines() -> list[str]:
+    return [line.strip() for line in sys.stdin if line.strip()]
+
+
+def _print(result: "BatchResult", json: bool, quiet: bool) -> None:
+    """What failed and why, and where the results are."""
+    from openloop_cli.batch.outcome import SKIPPED
+    from openloop_cli.cli.terminal import say
+
+    if json:
+        tree = jsonlib.loads(result.files["index"].read_text(encoding="utf-8"))
+        typer.echo(jsonlib.dumps(tree, indent=2))
+    if quiet:
+        return
+    for note in result.notes:
+        say(f"note: {note}", style="yellow", lead=len("note:"))
+    failures = result.failures
+    if failures:
+        say(f"{len(failures)} of {len(result.outcomes)} failed:", style="bold red")
+        for outcome in failures:
+            say(f"  {outcome.checkpoint}: {outcome.error}")
+            if outcome.hint:
+                say(f"    hint: {outcome.hint}", style="dim")
+    if not json:
+        skipped = sum(outcome.status == SKIPPED for outcome in result.outcomes)
+        done = len(result.outcomes) - len(failures) - skipped
+        typer.echo(f"{done} done, {skipped} were there, {len(failures)} failed")
+        for name, path in result.files.items():
+            typer.echo(f"{name:14} {path}")
