@@ -28,6 +28,8 @@ _UNITS = {
     "accuracy": "share of values foreseen rightly, higher is better",
 }
 _LIMITS: dict[str, tuple[float | None, float | None]] = {
+    # A perfect copy has 100 dB; a picture that far up would flatten all that can be told apart.
+    "psnr": (None, 60.0),
     "ssim": (None, 1.0),
     "mae": (0.0, None),
     "accuracy": (0.0, 1.0),

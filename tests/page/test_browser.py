@@ -20,6 +20,7 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 from openloop_cli.writers.page import PageEntry, page_html  # noqa: E402
+from tests.page.test_page import two_cameras  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
@@ -70,6 +71,7 @@ def files(small, alone, tmp_path_factory):
         "alone": alone.html,
         "several": page_html([PageEntry(small.tree), PageEntry(small.tree)], media=small.media),
         "numbers": page_html([PageEntry(small.tree)]),
+        "cameras": page_html([PageEntry(small.tree)], media=two_cameras(small.media)),
     }
     paths = {}
     for name, text in texts.items():
@@ -117,7 +119,7 @@ def cursors(driver):
       });""")
 
 
-@pytest.mark.parametrize("name", ["small", "alone", "several", "numbers"])
+@pytest.mark.parametrize("name", ["small", "alone", "several", "numbers", "cameras"])
 def test_it_loads_from_disk_without_a_request_or_an_error(desktop, files, name):
     opened(desktop, files[name])
     assert desktop.get_log("browser") == []
@@ -166,6 +168,21 @@ def test_the_scrubber_moves_the_video_and_the_cursor_of_every_curve(desktop, fil
         assert time == pytest.approx((index + 0.5) / 10, abs=0.02)
         assert slider.get_attribute("aria-valuetext").endswith(f"step {index + 1} of {steps}")
         slider.send_keys(Keys.ARROW_RIGHT)
+
+
+def test_two_cameras_show_the_same_step_and_window(desktop, files):
+    opened(desktop, files["cameras"])
+    desktop.find_element(By.ID, "step").send_keys(Keys.HOME, Keys.ARROW_RIGHT)
+    desktop.find_elements(By.CSS_SELECTOR, "input[name=window]")[0].send_keys(Keys.ARROW_RIGHT)
+    settled(desktop)
+    found = desktop.execute_script(
+        "return [...document.querySelectorAll('video')].map("
+        "v => [v.currentTime, v.style.left, v.style.top])"
+    )
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert found[0][0] == pytest.approx(0.15, abs=0.02)
+    assert found[0][1:] != ["0%", "0%"]
 
 
 def test_the_border_of_the_picture_tells_what_the_model_sees(desktop, files):

@@ -2,6 +2,7 @@
 
 import base64
 import copy
+import dataclasses
 import hashlib
 import json
 import re
@@ -16,16 +17,23 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp
 MOST_BYTES = 5_000_000
 
 
+def two_cameras(media):
+    """The same windows seen by a second image key."""
+    (player,) = media.players
+    return dataclasses.replace(media, players=(player, dataclasses.replace(player, key="wrist")))
+
+
 def pages(small):
     tree = small.tree
     return {
         "full": small.html,
         "without media": page_html([PageEntry(tree)]),
         "several": page_html([PageEntry(tree), PageEntry(tree)], media=small.media),
+        "two cameras": page_html([PageEntry(tree)], media=two_cameras(small.media)),
     }
 
 
-@pytest.fixture(scope="module", params=["full", "without media", "several"])
+@pytest.fixture(scope="module", params=["full", "without media", "several", "two cameras"])
 def page(request, small):
     return Parsed(pages(small)[request.param])
 
@@ -179,8 +187,24 @@ def test_a_run_without_images_shows_lines(small):
     assert not page.all("video")
     titles = [text for _, text in page.all("h3")]
     assert titles[0] == "pose: error by step"
-    assert "pose 0" in page.text
+    assert "pose[0]" in page.text
     assert "In this window" in page.text
+
+
+def test_traces_are_what_was_recorded_and_said(small):
+    loop, media = small.report.loop, small.media
+    order = [window.index for window in media.windows]
+    found = {trace.title: trace for trace in media.traces}
+    assert list(found) == ["reward", *(f"pose[{d}]" for d in range(4)), "token"]
+    np.testing.assert_array_equal(found["reward"].recorded, loop.reward[order])
+    pose = found["pose[2]"]
+    np.testing.assert_array_equal(pose.recorded, loop.truth["pose"][order, :, 2])
+    np.testing.assert_array_equal(
+        pose.predicted["predicted"], loop.model.prediction["pose"][order, :, 2]
+    )
+    std = loop.futures.std["pose"][order, :, 2]
+    np.testing.assert_allclose((pose.high - pose.low)[:, loop.context :], 2 * std, rtol=1e-4)
+    assert np.isnan(pose.low[:, : loop.context]).all()
 
 
 def test_without_evaluation_it_says_what_there_is(small):

@@ -67,9 +67,12 @@ def traces(media: Media) -> str:
         f"<li>{swatch(line.style)}<span>{e(name)}</span></li>"
         for name, line in zip(names, _trace_lines(media.traces[0], 0), strict=True)
     )
+    spread = ""
+    if any(trace.low is not None for trace in media.traces):
+        spread = " The band is one standard deviation of the imagined futures around their mean."
     body = (
         f'<p class="lead">Window <span class="window-name">{media.windows[0].index + 1}</span>,'
-        f" in the observation's own units.</p>"
+        f" in the observation's own units.{spread}</p>"
         f'<ul class="legend">{legend}</ul><div class="traces">{"".join(figures[:_FEW])}</div>'
     )
     if len(figures) > _FEW:

@@ -71,7 +71,8 @@ class Trace:
       title: What is shown, such as `position 3`.
       recorded: (W, T), of the shown windows.
       predicted: By what it is called in legends, each (W, T).
-      low, high: The spread of the first prediction, (W, T) with NaN where there is none.
+      low, high: One standard deviation of the futures around their mean, (W, T) with NaN where
+        there is none.
     """
 
     title: str

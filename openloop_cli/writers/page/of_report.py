@@ -59,23 +59,20 @@ def make_traces(report: "Report", order: Sequence[int]) -> list[Trace]:
         # Those that move the most tell the most.
         moved = np.argsort(-recorded.std((0, 1)), kind="stable")[:MOST_DIMENSIONS]
         for d in sorted(int(i) for i in moved):
-            title = f"{key} {d}" if recorded.shape[-1] > 1 else key
-            low = high = None
-            if spread is not None:
-                low, high = predicted[..., d] - spread[..., d], predicted[..., d] + spread[..., d]
-            traces.append(
-                Trace(title, recorded[..., d], {"predicted": predicted[..., d]}, low, high)
-            )
+            title = f"{key}[{d}]" if recorded.shape[-1] > 1 else key
+            low, high = (x[..., d] for x in spread) if spread else (None, None)
+            said = {"predicted": predicted[..., d]}
+            traces.append(Trace(title, recorded[..., d], said, low, high))
     return traces
 
 
-def _spread(loop: "OpenLoop", key: str, order: Sequence[int]) -> Array | None:
-    """Two standard deviations of the futures, (W, T, D); NaN while observing."""
+def _spread(loop: "OpenLoop", key: str, order: Sequence[int]) -> tuple[Array, Array] | None:
+    """One standard deviation of the futures around their mean, (W, T, D) twice; NaN before."""
     if not loop.futures or key not in loop.futures.std:
         return None
-    std = _flat(loop.futures.std[key])[order]
+    mean, std = (_flat(x[key])[order] for x in (loop.futures.mean, loop.futures.std))
     seen = np.full((len(std), loop.context, std.shape[-1]), np.nan, np.float32)
-    return np.concatenate([seen, 2 * std], 1)
+    return np.concatenate([seen, mean - std], 1), np.concatenate([seen, mean + std], 1)
 
 
 def _flat(x: Array) -> Array:
