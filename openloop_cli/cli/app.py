@@ -15,6 +15,7 @@ from openloop_cli.cli.compare import compare
 from openloop_cli.cli.inspect import inspect
 from openloop_cli.cli.plot import plot
 from openloop_cli.cli.render import render
+from openloop_cli.cli.streams import STREAM_ERRORS, drop_stdout, prepare_streams
 from openloop_cli.cli.terminal import say
 from openloop_cli.errors import OpenloopError
 
@@ -57,6 +58,7 @@ def main() -> None:
     # XLA and its plugins log to stderr what no user can act on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    prepare_streams()
     try:
         app()
     except OpenloopError as error:
@@ -64,10 +66,21 @@ def main() -> None:
         if error.hint:
             say(f"hint: {error.hint}", style="dim", lead=len("hint:"))
         sys.exit(1)
+    except MemoryError as error:
+        say(f"error: not enough memory: {error or 'no more can be had'}", lead=len("error:"))
+        say("hint: use fewer --sequences or --show, a shorter --length or a smaller --scale")
+        sys.exit(1)
     except KeyboardInterrupt:
         say("stopped", style="dim")
         sys.exit(130)
     except BrokenPipeError:
         # Whoever read our stdout has gone, as `head` does; nothing is left to be told.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        drop_stdout()
         sys.exit(141)
+    except OSError as error:
+        # A disk's own errors name a file and are told by whoever works on it.
+        if error.filename is not None or error.errno not in STREAM_ERRORS:
+            raise
+        drop_stdout()
+        say(f"error: the standard output cannot be written: {error.strerror}", lead=len("error:"))
+        sys.exit(1)

@@ -189,6 +189,7 @@ def render(
 ) -> None:
     """Show what a checkpoint predicts: truth, prediction and error, as a video with numbers."""
     # Imported here: `openloop --help` answers at once.
+    from openloop_cli.cli.stopping import stopping_at_once
     from openloop_cli.cli.summary import print_json, print_summary
     from openloop_cli.job import ReportJob, run_job
     from openloop_cli.loading import windows_from
@@ -225,7 +226,7 @@ def render(
         dtype=dtype.value if dtype else None,
         cache=cache,
     )
-    with progress_on_stderr(quiet) as progress:
+    with stopping_at_once(), progress_on_stderr(quiet) as progress:
         result = run_job(job, progress)
     if json:
         print_json(result)

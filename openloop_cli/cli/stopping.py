@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +12,7 @@ from typing import NoReturn
 from openloop_cli.cli.terminal import say
 
 INTERRUPTED, TERMINATED = 130, 143
+GO_ON = "stopped; run the same command again to go on"
 
 
 @contextmanager
@@ -21,11 +23,31 @@ def stopping_cleanly() -> Iterator[None]:
     try:
         yield
     except _Terminated:
-        _leave(TERMINATED)
+        _leave(TERMINATED, GO_ON)
     except KeyboardInterrupt:
-        _leave(INTERRUPTED)
+        _leave(INTERRUPTED, GO_ON)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+@contextmanager
+def stopping_at_once() -> Iterator[None]:
+    """For one job: the signals' own default ends the process, in the midst of a compilation too,
+    for whose end Python's own handler would wait. Only a file that is being written makes them
+    unwind the stack (`writers.atomic`), and then no other thread is waited for."""
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+    before = {number: signal.getsignal(number) for number in numbers}
+    ours = [number for number, found in before.items() if found not in (None, signal.SIG_IGN)]
+    for number in ours:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    except SystemExit as stop:
+        _leave(int(stop.code or 0), "stopped")
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
 
 
 class _Terminated(BaseException):
@@ -38,8 +60,8 @@ def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
     raise _Terminated
 
 
-def _leave(code: int) -> NoReturn:
-    say("stopped; run the same command again to go on", style="dim")
+def _leave(code: int, line: str) -> NoReturn:
+    say(line, style="dim")
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

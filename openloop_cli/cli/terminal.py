@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def say(line: str, *, style: str = "", lead: int = 0) -> None:
         text.stylize(style, 0, lead or len(line))
         Console(stderr=True).print(text, soft_wrap=True)
     else:
-        sys.stderr.write(line + "\n")
+        _write(line + "\n")
 
 
 def results_console() -> "Console":
@@ -43,14 +43,20 @@ def progress_on_stderr(quiet: bool) -> Iterator["Progress"]:
         yield _plain_lines()
 
 
+def _write(text: str) -> None:
+    # A log on a disk that is full must not end the work.
+    with suppress(OSError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
+
+
 def _plain_lines() -> "Progress":
     last = ""
 
     def progress(stage: str, done: float) -> None:
         nonlocal last
         if stage != last and stage != "done":
-            sys.stderr.write(f"{stage} …\n")
-            sys.stderr.flush()
+            _write(f"{stage} …\n")
         last = stage
 
     return progress
@@ -68,5 +74,7 @@ def _bar() -> Iterator["Progress"]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        # Ctrl-C may end the process at once: nobody would bring the cursor back.
+        bar.console.show_cursor(True)
         task = bar.add_task("", total=1.0)
         yield lambda stage, done: bar.update(task, description=stage, completed=done)

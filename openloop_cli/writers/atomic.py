@@ -20,6 +20,9 @@ from typing import NoReturn
 from openloop_cli.errors import OutputError
 
 PARTIAL = ".partial"
+_POLITE = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 @contextmanager
@@ -35,14 +38,13 @@ def atomic_path(path: Path, *, expected_bytes: int | None = None) -> Iterator[Pa
     Raises:
       OutputError: The place cannot be written, or the disk is full.
     """
-    target = Path(os.path.realpath(path))
+    target = _resolved(path)
     partial = _partial_name(target)
-    with _sigterm_raises():
+    with _signals_raise():
         try:
             _check_target(path, target)
             target.parent.mkdir(parents=True, exist_ok=True)
-            # An early and clear answer, before the body has spent its time.
-            os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            _touch(partial)
             yield partial
             partial.replace(target)
         except OSError as error:
@@ -50,6 +52,28 @@ def atomic_path(path: Path, *, expected_bytes: int | None = None) -> Iterator[Pa
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """An early answer, before hours are spent on what cannot be kept; leaves nothing behind.
+
+    Raises:
+      OutputError: The place cannot be written.
+    """
+    target = _resolved(path)
+    try:
+        _check_target(path, target)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            target.lstat()  # a name that is too long
+        folder = next(folder for folder in target.parents if folder.exists())
+        probe = folder / _partial_name(target).name
+        try:
+            _touch(probe)
+        finally:
+            with suppress(OSError):
+                probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise _explain(error, path, 0, None) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -60,7 +84,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a whole file of text, as UTF-8 with plain newlines."""
-    write_bytes(path, text.encode())
+    # A file name that is no UTF-8 stands in our text as lone surrogates. Spelled out, they are
+    # JSON's own way of writing them, so that a metrics.json still names that file.
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def disk_full(path: Path, written: int, expected: int | None = None) -> OutputError:
@@ -69,6 +95,17 @@ def disk_full(path: Path, written: int, expected: int | None = None) -> OutputEr
     return OutputError(
         f"{path}: the disk is full: {done}", hint="make room, or write to another disk"
     )
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:  # the folder that we stand in is gone
+        raise _explain(error, path, 0, None) from error
+
+
+def _touch(partial: Path) -> None:
+    os.close(os.open(partial, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
 
 
 def _check_target(path: Path, target: Path) -> None:
@@ -83,7 +120,7 @@ def _check_target(path: Path, target: Path) -> None:
 
 def _partial_name(target: Path) -> Path:
     # The name keeps its suffix, by which encoders know the kind, and stays below 255 bytes.
-    stem = target.stem.encode()[:180].decode(errors="ignore")
+    stem = target.stem.encode(errors="ignore")[:180].decode(errors="ignore")
     return target.parent / f".{stem}.{secrets.token_hex(4)}{PARTIAL}{target.suffix}"
 
 
@@ -116,22 +153,27 @@ def _readable(size: int) -> str:
 
 
 @contextmanager
-def _sigterm_raises() -> Iterator[None]:
+def _signals_raise() -> Iterator[None]:
     """A polite kill unwinds the stack, so that the partial file is removed.
 
-    Only where nobody else has said what SIGTERM means, and only in the main thread, which is
+    Only where nobody else has said what the signal means, and only in the main thread, which is
     the one that Python lets set handlers.
     """
     main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _exit)
+    ours = [number for number in _POLITE if main and signal.getsignal(number) is signal.SIG_DFL]
+    received: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        received.append(number)
+        raise SystemExit(128 + number)
+
+    for number in ours:
+        signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _exit(signum: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + signum)
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+    # Python drops what is raised inside a finalizer or a callback of the garbage collector.
+    if received:
+        raise SystemExit(128 + received[0])

@@ -9,6 +9,7 @@ ffmpeg's exit status nor keeps ffmpeg's words off the user's terminal, and a ful
 then pass for success.
 """
 
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -137,6 +138,8 @@ def _failed(path: Path, partial: Path, status: int, messages: str) -> OutputErro
     if "No space left on device" in messages:
         written = partial.stat().st_size if partial.exists() else 0
         return disk_full(path, written)
+    if status == -getattr(signal, "SIGXFSZ", 0):
+        return OutputError(f"{path}: larger than files may be here", hint="see `ulimit -f`")
     if status < 0:
         return OutputError(f"{path}: ffmpeg was killed by signal {-status}")
     lines = [line.strip() for line in messages.splitlines() if line.strip()]
