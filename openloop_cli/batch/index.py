@@ -63,13 +63,14 @@ def write_index(folder: Path, index: Index) -> dict[str, Path]:
 
 def index_tree(folder: Path, index: Index) -> dict[str, Any]:
     """The index as plain values; files by their names within the folder."""
-    statuses = [outcome.status for outcome in index.outcomes]
+    entries = [_entry(folder, outcome) for outcome in index.outcomes]
+    statuses = [entry["status"] for entry in entries]
     tree = {
         "format": FORMAT,
         "version": VERSION,
         "openloop": openloop_cli.__version__,
         "count": {status: statuses.count(status) for status in sorted(set(statuses))},
-        "checkpoints": [_entry(folder, outcome) for outcome in index.outcomes],
+        "checkpoints": entries,
         "windows": [
             {"replay": list(x.replay), "windows": list(x.ids), "notes": list(x.notes)}
             for x in index.windows

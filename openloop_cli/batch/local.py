@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from openloop_cli.batch.outcome import STAGES, Event, OnEvent, Outcome, failed, finished
 from openloop_cli.batch.plan import Item
-from openloop_cli.batch.records import Identity, forget, identify, write_record
+from openloop_cli.batch.records import Identity, forget, identify, made_from, write_record
 from openloop_cli.batch.selection import Selection
 from openloop_cli.cache import enable_cache
 from openloop_cli.errors import OpenloopError
@@ -125,6 +125,7 @@ class _Line:
             del work
             self.on_event(Event(outcome.name, outcome.status, outcome))
             outcomes.append(outcome)
+        self.stop()  # where one thread died, the other may still wait for it
         for worker in workers:
             worker.result()  # raises what was not foreseen
         return outcomes
@@ -144,7 +145,7 @@ class _Line:
                 job, run = self.selection.open(item.job)
             with clock.stage("read", 0):
                 loaded = self.selection.load(job, run)
-                before = None if self.force else self._same_as_before(item, loaded)
+                before = None if self.force else self._same_as_before(item, identity, loaded)
             if before is not None:
                 write_record(self.folder, item, identity, before)
                 return before
@@ -152,10 +153,11 @@ class _Line:
             return failed(item, error)
         return _Read(item, job, identity, loaded, clock)
 
-    def _same_as_before(self, item: Item, loaded: Loaded) -> Outcome | None:
+    def _same_as_before(self, item: Item, identity: Identity, loaded: Loaded) -> Outcome | None:
         """Results of the same parameters under another date, as copying leaves it."""
         before = self.selection.earlier(item)
-        if before is None or not before.sha256:
+        known = made_from(self.folder, item).get("config")
+        if before is None or not before.sha256 or known != identity["config"]:
             return None
         return before if before.sha256 == params_sha256(loaded.params) else None
 

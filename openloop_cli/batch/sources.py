@@ -156,14 +156,9 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
 
 def _yaml_rows(path: Path, text: str) -> list[Mapping[str, Any]]:
     # Imported here: the reader takes longer to import than `openloop --help` should.
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
+    from openloop_cli.config.yaml_text import parse_yaml
 
-    try:
-        tree = YAML(typ="safe", pure=True).load(text)
-    except (YAMLError, RecursionError, ValueError) as error:
-        where = str(getattr(error, "problem_mark", "") or "").strip().replace("\n", " ")
-        raise ConfigError(f"{path}: not YAML{': ' + where if where else ''}") from None
+    tree = parse_yaml(path, text)
     if not isinstance(tree, list) or not all(isinstance(row, Mapping) for row in tree):
         raise ConfigError(
             f"{path}: expected a list of rows", hint="- checkpoint: runs/a/ckpt, one for each"
