@@ -12,7 +12,7 @@ from openloop_cli.arrays import Array
 from openloop_cli.config import RSSMConfig
 from openloop_cli.errors import ReplayError
 from openloop_cli.replay import Windows
-from openloop_cli.spaces import Spaces
+from openloop_cli.spaces import Space, Spaces
 
 
 class Inputs(NamedTuple):
@@ -38,6 +38,8 @@ def model_inputs(windows: Windows, spaces: Spaces, config: RSSMConfig) -> Inputs
       ReplayError: The stored latent states are missing or of another model's shape.
     """
     data, start = windows.data, windows.replay_context
+    for key, space in (*spaces.obs, *spaces.act):
+        _check_classes(key, space, data[key])
     if start:
         actions = {key: data[key][:, start - 1 : -1] for key, _ in spaces.act}
     else:
@@ -65,6 +67,15 @@ def shuffled_actions(inputs: Inputs, context: int, seed: int) -> dict[str, Array
     return {k: x.reshape((-1, *x.shape[2:]))[order].reshape(x.shape) for k, x in actions.items()}
 
 
+def _check_classes(key: str, space: Space, found: Array) -> None:
+    """(B, K + T, …): one-hot encoding would turn a class that is not there into zeros."""
+    if space.classes and found.size and found.max() >= space.classes:
+        raise ReplayError(
+            f"{key!r} in the replay: class {found.max()}, the model has {space.classes} from 0",
+            hint="pass the replay of the same run as the checkpoint",
+        )
+
+
 def _delayed(action: Array) -> Array:
     """(B, T, …) -> the same one step later, zeros first."""
     return np.concatenate([np.zeros_like(action[:, :1]), action[:, :-1]], 1)
@@ -75,9 +86,9 @@ def _state(windows: Windows, key: str, shape: tuple[int, ...]) -> Array:
     if not windows.replay_context:
         return np.zeros((len(windows.ids), *shape), np.float32)
     found = _stored(windows.data, key)[:, windows.replay_context - 1]
-    if found.shape[1:] != shape:
+    if found.shape[1:] != shape or found.dtype.kind not in "biuf":
         raise ReplayError(
-            f"{key} in the replay: expected {shape}, found {found.shape[1:]}",
+            f"{key} in the replay: expected {shape}, found {found.dtype} {found.shape[1:]}",
             hint="pass the replay of the same run as the checkpoint",
         )
     return found

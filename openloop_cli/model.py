@@ -13,7 +13,6 @@ from openloop_cli.errors import OpenloopError, OptionError
 from openloop_cli.run import Run
 from openloop_cli.spaces import Spaces
 from openloop_cli.world_model.params import fold_params
-from openloop_cli.world_model.shapes import check_params
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,7 @@ def load_model(run: Run, *, device: str | None = None) -> Model:
     Raises:
       OpenloopError: Parameters that do not go with the config, or no such device.
     """
-    names = check_params(run.shapes, run.config.model, run.spaces)
-    params = run.checkpoint.read_params(names)
-    return place_model(params, run.config.model, run.spaces, device=device)
+    return place_model(run.read_params(), run.config.model, run.spaces, device=device)
 
 
 def place_model(

@@ -15,7 +15,7 @@ import numpy as np
 from openloop_cli.arrays import Array, Params
 from openloop_cli.checkpoints import Checkpoint, read_checkpoint
 from openloop_cli.config import RunConfig, find_config, infer_config, read_config
-from openloop_cli.errors import ReplayError
+from openloop_cli.errors import ParamsError, ReplayError
 from openloop_cli.replay import (
     Choice,
     Replay,
@@ -24,7 +24,8 @@ from openloop_cli.replay import (
     open_replay,
     read_windows,
 )
-from openloop_cli.spaces import Spaces, infer_spaces
+from openloop_cli.spaces import Spaces, infer_spaces, named_keys
+from openloop_cli.world_model.shapes import check_params
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,20 @@ class Run:
         latents = ("dyn/deter", "dyn/stoch") if self.config.replay_context else ()
         keys = (key for key, _ in (*self.spaces.obs, *self.spaces.act))
         return (*keys, "is_first", "is_last", "is_terminal", "reward", *latents)
+
+    def read_params(self) -> dict[str, Array]:
+        """The world model's parameters and no others.
+
+        Raises:
+          ParamsError: Of another shape or kind than the settings and spaces ask for.
+          CheckpointError: The file changed meanwhile.
+        """
+        names = check_params(self.shapes, self.config.model, self.spaces)
+        for name in names:
+            dtype = self.checkpoint.params[name].dtype
+            if dtype.kind != "f" and dtype != ml_dtypes.bfloat16:
+                raise ParamsError(f"{name}: expected floating-point numbers, found {dtype}")
+        return self.checkpoint.read_params(names)
 
     def choose_windows(
         self,
@@ -116,6 +131,7 @@ def open_run(
 def put_together(checkpoint: Checkpoint, replay: Replay, config: Path | None = None) -> Run:
     """The same for a checkpoint and a replay that are open already."""
     shapes = {name: ref.shape for name, ref in checkpoint.params.items()}
+    replay.expect(named_keys(shapes))
     spaces = infer_spaces(shapes, replay.keys)
     path = config or find_config(checkpoint.path)
     settings = read_config(path) if path else _without_config(checkpoint, replay, spaces)

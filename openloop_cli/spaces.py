@@ -13,11 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
-from openloop_cli.errors import ParamsError
+from openloop_cli.errors import ParamsError, ReplayError
 
 NOT_OBSERVED = ("is_first", "is_last", "is_terminal", "reward", "stepid", "consec")
 NOT_OBSERVED_BELOW = ("enc/", "dyn/", "dec/", "log/")
 POLICY_HEAD = re.compile(r"pol/head/(.+)/(logits|logit|mean|pred)/kernel")
+_VECTOR_HEAD = re.compile(r"dec/vec/(.+)/(logits|pred)/kernel")
 
 
 class StepInfo(Protocol):
@@ -74,11 +75,18 @@ class Spaces:
         return dict(self.act)
 
 
+def named_keys(shapes: Mapping[str, tuple[int, ...]]) -> tuple[str, ...]:
+    """The replay keys that parameters name: actions, vector observations; images stay unnamed."""
+    found = (POLICY_HEAD.fullmatch(name) or _VECTOR_HEAD.fullmatch(name) for name in shapes)
+    return tuple(dict.fromkeys(match[1] for match in found if match))
+
+
 def infer_spaces(shapes: Mapping[str, tuple[int, ...]], keys: Mapping[str, StepInfo]) -> Spaces:
     """Spaces from parameter shapes and replay keys.
 
     Raises:
       ParamsError: A key in one that the other does not know: they are of different runs.
+      ReplayError: A key that holds no numbers.
     """
     act_keys = {match[1]: name for name in shapes if (match := POLICY_HEAD.fullmatch(name))}
     if not act_keys:
@@ -94,13 +102,27 @@ def infer_spaces(shapes: Mapping[str, tuple[int, ...]], keys: Mapping[str, StepI
             )
     obs, act = [], []
     for key, info in keys.items():
+        if not _is_no_observation(key) and info.dtype.kind not in "biuf":
+            raise ReplayError(
+                f"{key!r} in the replay: expected numbers, found {info.dtype}",
+                hint="pass the replay that the run wrote",
+            )
         if key in act_keys:
-            size = shapes[act_keys[key]][-1]
+            size = _outputs(shapes[act_keys[key]])
             classes = size if _is_discrete(info.dtype) else 0
             act.append((key, _space(key, act_keys[key], info, classes)))
-        elif key not in NOT_OBSERVED and not key.startswith(NOT_OBSERVED_BELOW):
+        elif not _is_no_observation(key):
             obs.append((key, _observation(key, info, shapes)))
     return Spaces(tuple(obs), tuple(act))
+
+
+def _outputs(kernel: tuple[int, ...]) -> int:
+    """Of a layer; 0 where a hostile checkpoint has a shape that no layer has."""
+    return kernel[-1] if kernel else 0
+
+
+def _is_no_observation(key: str) -> bool:
+    return key in NOT_OBSERVED or key.startswith(NOT_OBSERVED_BELOW)
 
 
 def spaces_of_params(
@@ -120,20 +142,17 @@ def spaces_of_params(
     obs, act = [], []
     for name, shape in shapes.items():
         if match := POLICY_HEAD.fullmatch(name):
-            act.append((match[1], _flat_space(match[2], shape[-1])))
+            act.append((match[1], _flat_space(match[2], _outputs(shape))))
         elif match := _VECTOR_HEAD.fullmatch(name):
-            obs.append((match[1], _flat_space(match[2], shape[-1])))
+            obs.append((match[1], _flat_space(match[2], _outputs(shape))))
     if "dec/imgout/bias" in shapes:
-        start = shapes.get("dec/sp0/bias", shapes.get("dec/space/bias", (0,)))[0]
+        start = _outputs(shapes.get("dec/sp0/bias", shapes.get("dec/space/bias", ())))
         side = math.isqrt(start // max(1, channels))
         if not side or side * side * channels != start:
             return None
         side *= 2**doublings
         obs.append(("images", Space((side, side, *shapes["dec/imgout/bias"]), "uint8")))
     return Spaces(tuple(obs), tuple(act))
-
-
-_VECTOR_HEAD = re.compile(r"dec/vec/(.+)/(logits|pred)/kernel")
 
 
 def _flat_space(head: str, size: int) -> Space:
@@ -151,7 +170,7 @@ def _observation(key: str, info: StepInfo, shapes: Mapping[str, tuple[int, ...]]
             f"{name}: missing, though the replay has a discrete key {key!r}",
             hint="pass the replay of the same run as the checkpoint",
         )
-    return _space(key, name, info, shapes[name][-1])
+    return _space(key, name, info, _outputs(shapes[name]))
 
 
 def _space(key: str, name: str, info: StepInfo, size: int) -> Space:

@@ -53,6 +53,11 @@ def infer_config(
             f"no config.yaml, and the parameters do not tell the architecture: no {error.args[0]}",
             hint="pass the run's own with --config",
         ) from None
+    except (IndexError, ValueError, ZeroDivisionError):
+        raise ConfigError(
+            "no config.yaml, and parameters of shapes that no DreamerV3 world model has",
+            hint="pass the run's own with --config",
+        ) from None
     if not stoch:
         notes.append("the replay stores no latent states: assumed replay_context 0")
     return RunConfig(model=model, replay_context=1 if stoch else 0, notes=tuple(notes))

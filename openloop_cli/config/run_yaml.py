@@ -17,7 +17,6 @@ from openloop_cli.config.settings import (
 from openloop_cli.errors import ConfigError
 
 CONFIG_NAME = "config.yaml"
-MAX_CONFIG_BYTES = 4 * 2**20
 # Options of the reference that only shape training or initialisation.
 TRAINING_ONLY = ("winit", "outscale", "unroll", "bias", "binit", "minstd", "maxstd", "unimix")
 
@@ -37,7 +36,10 @@ def read_config(path: Path) -> RunConfig:
     Raises:
       ConfigError: Not readable, not YAML, or of an architecture that we do not know.
     """
-    tree = _load_yaml(path)
+    # Imported here: the reader takes longer to import than `openloop --help` should.
+    from openloop_cli.config.yaml_text import load_yaml
+
+    tree = load_yaml(path)
     notes: list[str] = []
     try:
         run = parse_config(tree, notes)
@@ -71,35 +73,6 @@ def parse_config(tree: Mapping[str, Any], notes: list[str]) -> RunConfig:
     )
 
 
-def _load_yaml(path: Path) -> Mapping[str, Any]:
-    # Imported here: the reader takes longer to import than `openloop --help` should.
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            raise ConfigError(
-                f"{path}: {path.stat().st_size} bytes, a config.yaml has a few thousand",
-                hint="pass the run's own config.yaml",
-            )
-        tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot be read: {reason}") from None
-    except (YAMLError, RecursionError, ValueError) as error:
-        where = str(getattr(error, "problem_mark", "") or "").strip().replace("\n", " ")
-        raise ConfigError(
-            f"{path}: not YAML{': ' + where if where else ''}",
-            hint="pass the config.yaml that the run wrote",
-        ) from None
-    if not isinstance(tree, Mapping):
-        raise ConfigError(
-            f"{path}: expected settings by name, found {type(tree).__name__}",
-            hint="pass the config.yaml that the run wrote",
-        )
-    return tree
-
-
 Config = TypeVar("Config", EncoderConfig, RSSMConfig, DecoderConfig, HeadConfig)
 
 
@@ -110,7 +83,7 @@ def _module(
     found = table.get("typ", kind)
     if found != kind:
         raise ConfigError(
-            f"agent.{name}.typ: expected {kind!r}, found {found!r}",
+            f"agent.{name}.typ: expected {kind!r}, found {_shown(found)}",
             hint="only DreamerV3's own encoder, RSSM and decoder can be rolled out",
         )
     return _fill(cls, _table(table, kind, f"agent.{name}."), f"agent.{name}.{kind}", notes)
@@ -130,7 +103,7 @@ def _fill(cls: type[Config], table: Mapping[str, Any], where: str, notes: list[s
 def _table(tree: Mapping[str, Any], key: str, prefix: str = "") -> Mapping[str, Any]:
     value = tree.get(key, {})
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{prefix}{key}: expected settings by name, found {value!r}")
+        raise ConfigError(f"{prefix}{key}: expected settings by name, found {_shown(value)}")
     if key == "agent" and not value:
         raise ConfigError(
             "agent: missing", hint="pass the config.yaml that the DreamerV3 run wrote"
@@ -151,7 +124,13 @@ def _typed(value: Any, kind: type, where: str) -> Any:
             return value
     elif type(value) is kind:
         return value
-    raise ConfigError(f"{where}: expected {_KIND_NAMES[kind]}, found {value!r}")
+    raise ConfigError(f"{where}: expected {_KIND_NAMES[kind]}, found {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    """A value from a stranger's file, in one line."""
+    text = ascii(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 _KIND_NAMES: dict[type, str] = {

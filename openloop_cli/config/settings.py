@@ -4,11 +4,12 @@ Defaults are those of the reference's classes, which hold where config.yaml is s
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from openloop_cli.errors import ConfigError
 
+MOST_LAYERS = 1000
 COMPUTE_DTYPES = ("bfloat16", "float16", "float32")
 # What `world_model.nets` implements, named here so that a config is checked without jax.
 ACTIVATION_NAMES = (
@@ -121,11 +122,11 @@ class RunConfig:
     notes: tuple[str, ...] = ()
 
 
-def norm_kind(impl: str) -> tuple[str, float]:
+def norm_kind(impl: str, where: str = "norm") -> tuple[str, float]:
     """`rms`, `layer`, `none`, and the epsilon that the name may carry (`rms1em6`)."""
-    match = re.fullmatch(r"(rms|layer|none)(?:1em(\d+))?", impl)
+    match = re.fullmatch(r"(rms|layer|none)(?:1em([0-9]{1,2}))?", impl)
     if not match:
-        raise ConfigError(f"norm {impl!r}: expected rms, layer or none, such as rms1em6")
+        raise ConfigError(f"{where}: expected rms, layer or none, such as rms1em6, found {impl!r}")
     return match[1], 10.0 ** -int(match[2]) if match[2] else 1e-4
 
 
@@ -136,8 +137,10 @@ def check_settings(model: ModelConfig) -> None:
             f"jax.compute_dtype: expected one of {', '.join(COMPUTE_DTYPES)},"
             f" found {model.compute_dtype!r}"
         )
-    for name in ("enc", "dyn", "dec", "reward", "cont", "value"):
-        norm_kind(getattr(model, name).norm)
+    for name, where in _PLACES.items():
+        _check_part(getattr(model, name), where)
+    if model.horizon < 1:
+        raise ConfigError(f"agent.horizon: expected 1 or more, found {model.horizon}")
     dyn = model.dyn
     if not 0 <= dyn.unimix < 1:
         raise ConfigError(f"agent.dyn.rssm.unimix: expected 0 to 1, found {dyn.unimix}")
@@ -149,11 +152,33 @@ def check_settings(model: ModelConfig) -> None:
         found = getattr(model, name).output
         if found not in known:
             raise ConfigError(
-                f"agent.{_HEAD_NAMES[name]}.output: expected {' or '.join(known)}, found {found!r}",
+                f"{_PLACES[name]}.output: expected {' or '.join(known)}, found {found!r}",
                 hint="no other head is known",
+            )
+
+
+def _check_part(part: EncoderConfig | RSSMConfig | DecoderConfig | HeadConfig, where: str) -> None:
+    norm_kind(part.norm, f"{where}.norm")
+    if part.act not in ACTIVATION_NAMES:
+        raise ConfigError(
+            f"{where}.act: {part.act!r} is not known",
+            hint=f"known are {', '.join(ACTIVATION_NAMES)}",
+        )
+    for field in fields(part):
+        if field.name.endswith("layers") and getattr(part, field.name) > MOST_LAYERS:
+            found = getattr(part, field.name)
+            raise ConfigError(
+                f"{where}.{field.name}: expected at most {MOST_LAYERS}, found {found}"
             )
 
 
 _SCALAR = ("symexp_twohot", "symlog_mse", "mse")
 _HEADS = {"reward": _SCALAR, "cont": ("binary",), "value": _SCALAR}
-_HEAD_NAMES = {"reward": "rewhead", "cont": "conhead", "value": "value"}
+_PLACES = {
+    "enc": "agent.enc.simple",
+    "dyn": "agent.dyn.rssm",
+    "dec": "agent.dec.simple",
+    "reward": "agent.rewhead",
+    "cont": "agent.conhead",
+    "value": "agent.value",
+}

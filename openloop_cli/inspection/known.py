@@ -11,7 +11,7 @@ from openloop_cli.config import RunConfig, find_config, infer_config, read_confi
 from openloop_cli.errors import CheckpointError, ConfigError, OpenloopError, ReplayError
 from openloop_cli.replay import Replay, open_replay
 from openloop_cli.run import put_together
-from openloop_cli.spaces import Spaces, infer_spaces, spaces_of_params
+from openloop_cli.spaces import Spaces, infer_spaces, named_keys, spaces_of_params
 from openloop_cli.world_model.shapes import disagreements, expected_shapes
 
 # A checkpoint lies up to three folders below its run (`ckpt/agent/<time>`).
@@ -128,6 +128,7 @@ def _settle(known: Known) -> None:
     replay = known.replay or _replay_beside(known.checkpoint.path)
     try:
         if replay:
+            replay.expect(named_keys(known.shapes))
             known.spaces = infer_spaces(known.shapes, replay.keys)
             known.spaces_from = str(replay.chunks[0].path.parent)
             known.config = put_together(known.checkpoint, replay).config

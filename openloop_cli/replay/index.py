@@ -21,6 +21,7 @@ from openloop_cli.replay.links import Links
 from openloop_cli.replay.names import ChunkInfo, parse_name, same_spelling
 from openloop_cli.replay.npz import Member, open_npz, read_steps
 
+_LOOKED_AT = 8
 _FORM = "<time>-<uuid>-<succ>-<length>.npz"
 
 
@@ -72,12 +73,32 @@ class Replay:
     @cached_property
     def keys(self) -> dict[str, KeyInfo]:
         """The keys of the first readable chunk, in the file's own order."""
+        return self._keys(())
+
+    def expect(self, names: Iterable[str]) -> None:
+        """Lets `keys` be those of a chunk that holds all of `names`, if one of the first does.
+
+        Else a chunk that lacks something and happens to be the first would speak for all.
+        """
+        self.__dict__.setdefault("keys", self._keys(tuple(names)))
+
+    def _keys(self, names: Sequence[str]) -> dict[str, KeyInfo]:
+        first: dict[str, KeyInfo] | None = None
+        looked_at = 0
         for chunk in self.chunks:
             try:
-                return {key: _key_info(member) for key, member in self.open(chunk).items()}
+                found = {key: _key_info(member) for key, member in self.open(chunk).items()}
             except ReplayError:
                 continue
-        raise ReplayError(f"no chunk can be read; {self.damage_line()}")
+            looked_at += 1
+            if all(name in found for name in names):
+                return found
+            first = first or found
+            if looked_at == _LOOKED_AT:
+                break
+        if first is None:
+            raise ReplayError(f"no chunk can be read; {self.damage_line()}")
+        return first
 
     @cached_property
     def links(self) -> Links:

@@ -16,13 +16,14 @@ import numpy as np
 from openloop_cli.arrays import Array
 from openloop_cli.errors import ReplayError
 from openloop_cli.replay.choose import Choice, choose_windows
-from openloop_cli.replay.index import KeyInfo, Replay
+from openloop_cli.replay.index import Replay
 from openloop_cli.replay.links import Piece
 from openloop_cli.replay.names import ChunkInfo, same_spelling, uuid_bytes
 from openloop_cli.replay.npz import Member, Span, read_steps
 
 _WINDOW = re.compile(r"([0-9A-Za-z]{1,22}):([0-9]{1,9})")
 _THREADS = 4
+_ONE_EACH = ("is_first", "is_last", "is_terminal", "reward")
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,10 @@ def read_windows(
 ) -> Windows:
     """Exactly these windows, in this order, of `replay_context` + `length` steps."""
     keys = list(replay.keys) if keys is None else list(dict.fromkeys(keys))
-    unknown = [key for key in keys if key not in replay.keys]
-    if unknown:
-        raise ReplayError(
-            f"no key {unknown[0]!r} in the replay", hint=f"it has {', '.join(replay.keys)}"
-        )
+    _check_keys(replay, keys)
     # The last steps follow from the first ones.
     extra = ["is_first"] if "is_last" in keys and "is_first" in replay.keys else []
     needed = list(dict.fromkeys(keys + extra))
-    for key in ("is_first", "is_last"):
-        if key in needed and not _is_flag(replay.keys[key]):
-            raise ReplayError(f"{key!r} is not one flag for each step in this replay")
     if not ids:
         raise ReplayError("no windows asked for")
     steps = replay_context + length
@@ -103,6 +97,7 @@ def choose_and_read(
 ) -> tuple[Choice, Windows]:
     """Choose windows and read them; chunks that turn out to be damaged are done without."""
     keys = list(replay.keys) if keys is None else keys
+    _check_keys(replay, keys)
     while True:
         choice = choose_windows(
             replay,
@@ -126,8 +121,18 @@ def choose_and_read(
                 raise
 
 
-def _is_flag(info: KeyInfo) -> bool:
-    return info.shape == () and info.dtype.kind in "biuf"
+def _check_keys(replay: Replay, keys: Sequence[str]) -> None:
+    for key in keys:
+        if key not in replay.keys:
+            raise ReplayError(
+                f"no key {key!r} in the replay", hint=f"it has {', '.join(replay.keys)}"
+            )
+        info = replay.keys[key]
+        if key in _ONE_EACH and not (info.shape == () and info.dtype.kind in "biuf"):
+            raise ReplayError(
+                f"{key!r} is not one number for each step in this replay:"
+                f" {info.dtype} {info.shape}"
+            )
 
 
 def _locate(replay: Replay, text: str, steps: int) -> list[Piece]:

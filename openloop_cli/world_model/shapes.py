@@ -6,7 +6,7 @@ A checkpoint that goes with another config is told with all of its disagreements
 import math
 from collections.abc import Mapping
 
-from openloop_cli.config import ACTIVATION_NAMES, DecoderConfig, HeadConfig, ModelConfig, norm_kind
+from openloop_cli.config import DecoderConfig, HeadConfig, ModelConfig, norm_kind
 from openloop_cli.errors import ConfigError, ParamsError
 from openloop_cli.spaces import Spaces
 
@@ -47,11 +47,6 @@ def disagreements(found: Mapping[str, tuple[int, ...]], expected: Shapes) -> lis
 
 def expected_shapes(config: ModelConfig, spaces: Spaces) -> Shapes:
     """Shape by name of every parameter of the encoder, RSSM, decoder and the three heads."""
-    for part in (config.enc, config.dyn, config.dec, config.reward, config.cont, config.value):
-        if part.act not in ACTIVATION_NAMES:
-            raise ConfigError(
-                f"act {part.act!r}: not known", hint=f"known are {', '.join(ACTIVATION_NAMES)}"
-            )
     shapes: Shapes = {}
     tokens = _encoder(shapes, config, spaces)
     _rssm(shapes, config, spaces, tokens)

@@ -121,7 +121,7 @@ def test_windows_that_are_not_there(writer):
 def test_flags_that_are_none(writer, key, flags):
     writer.stream([20], extra={key: flags})
     replay = open_replay(writer.folder)
-    with pytest.raises(ReplayError, match=f"'{key}' is not one flag for each step"):
+    with pytest.raises(ReplayError, match=f"'{key}' is not one number for each step"):
         read(replay, [f"{uuid(1)}:0"])
     assert read(replay, [f"{uuid(1)}:0"], keys=["reward"]).ids
 
