@@ -5,7 +5,7 @@
 
 Between two stages there is room for one thing, and a stage asks for that room before it begins:
 at most two checkpoints' parameters and two reports are in memory, however many items there are.
-Writing stays in the main thread, where a signal can still remove what is half written.
+Writing stays in the main thread, to which signals come: they wait until an item is written.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ from openloop_cli.batch.outcome import STAGES, Event, OnEvent, Outcome, failed, 
 from openloop_cli.batch.plan import Item
 from openloop_cli.batch.records import Identity, forget, identify, made_from, write_record
 from openloop_cli.batch.selection import Selection
+from openloop_cli.batch.signals import signals_wait
 from openloop_cli.cache import enable_cache
 from openloop_cli.errors import OpenloopError
 from openloop_cli.job import Clock, roll_out_job, write_job
@@ -121,7 +122,8 @@ class _Line:
         """The main thread: what became of each item."""
         outcomes = []
         while (work := self.rolled_out.take()) is not None:
-            outcome = self._write(work)
+            with signals_wait():
+                outcome = self._write(work)
             del work
             self.on_event(Event(outcome.name, outcome.status, outcome))
             outcomes.append(outcome)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM in commands that run for long: at once, and nothing half written."""
+"""Ctrl-C and SIGTERM in commands that run for long: soon, and nothing half written."""
 
 import os
 import signal
@@ -17,8 +17,8 @@ GO_ON = "stopped; run the same command again to go on"
 
 @contextmanager
 def stopping_cleanly() -> Iterator[None]:
-    """Both signals unwind the main thread, which removes what it was writing; then the process
-    ends without waiting for a rollout that another thread is in the midst of."""
+    """Both signals unwind the main thread; then the process ends, without waiting for a rollout
+    that another thread is in the midst of."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield

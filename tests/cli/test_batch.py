@@ -1,0 +1,179 @@
+"""`openloop batch`: what it takes, what it tells, and signals of all kinds at any moment."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from openloop_cli.cli.app import app
+from openloop_cli.metrics_file import read_metrics
+from tests.batch.conftest import add_checkpoint
+from tests.synthetic_run import make_run
+
+CODE = "from openloop_cli.cli import main; main()"
+QUICK = ["--length", "6", "--sequences", "3", "--show", "1", "--scale", "2", "--no-report"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = make_run(tmp_path_factory.mktemp("made") / "run")
+    for number in (3, 4, 5):
+        add_checkpoint(folder, number)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("OPENLOOP_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "programs"))
+
+
+def start(*args, **options):
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, "batch", *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def openloop(*args, stdin=""):
+    process = start(*args)
+    out, err = process.communicate(stdin, timeout=300)
+    return process.returncode, out, err
+
+
+def results(folder):
+    """What was measured and drawn, recorded timings aside."""
+    found = {}
+    for path in sorted(folder.glob("*.metrics.json")):
+        tree = read_metrics(path)
+        del tree["timings"]
+        found[path.name] = tree
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed")
+    code, _, err = openloop(run, run, "--out-dir", out, *QUICK)
+    assert code == 0, err
+    return out
+
+
+def test_what_it_writes_and_tells(run, undisturbed):
+    index = json.loads((undisturbed / "index.json").read_text())
+    assert index["count"] == {"done": 5}
+    for entry in index["checkpoints"]:
+        assert all((undisturbed / name).stat().st_size > 0 for name in entry["files"].values())
+        assert "video/image" in entry["files"]
+    assert (undisturbed / "comparison.json").is_file()
+    code, out, err = openloop(run, run, "--out-dir", undisturbed, *QUICK, "--json")
+    assert code == 0
+    assert json.loads(out)["count"] == {"done": 5}
+    lines = err.splitlines()
+    assert [line.split()[:2] for line in lines] == [[f"[{n}/5]", "skipped"] for n in range(1, 6)]
+    assert openloop(run, run, "--out-dir", undisturbed, *QUICK, "-q") == (0, "", "")
+
+
+def test_a_list_on_stdin_and_failures_in_a_line_each(run, tmp_path):
+    first = min((run / "ckpt").glob("2026*"))
+    listed = f"{first}\n\n{run}/ckpt/gone\n"
+    options = ["--replay", run, "--out-dir", tmp_path, *QUICK]
+    code, out, err = openloop("-", *options, stdin=listed)
+    assert code == 1
+    assert "1 done, 0 were there, 1 failed" in out
+    (line,) = (line for line in err.splitlines() if line.startswith("[2/2]"))
+    assert line.split()[1:3] == ["failed", "run-gone:"]
+    assert f"{run}/ckpt/gone: " in err.split("1 of 2 failed:")[1]
+    # Quiet: the failure alone.
+    code, out, err = openloop("-", *options, "-q", stdin=listed)
+    assert (code, out) == (1, "")
+    assert err.startswith("failed   run-gone: ")
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        ([], 2, "expected checkpoints and their replay"),
+        (["one"], 2, "expected checkpoints and their replay"),
+        (["one", "two", "--shard", "3/2"], 1, "--shard 3/2: expected I/N"),
+        (["one", "two", "--length", "1"], 1, "--length 1"),
+        (["no*ne", "two"], 1, "no checkpoint matches"),
+        (["--runs", "no*ne"], 1, "no run folder"),
+        (["--runs", "none.csv"], 1, "none.csv: cannot be read"),
+        (["one", "two", "--windows-from", "none.json"], 1, "none.json: cannot be read"),
+    ],
+)
+def test_usage(args, code, words, tmp_path):
+    found, out, err = openloop(*args, "--out-dir", tmp_path / "out")
+    assert (found, out) == (code, "")
+    assert words in err.replace("│", "").replace("\n", " ")
+    assert "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; from typer.testing import CliRunner; from openloop_cli.cli.app import app;"
+        "r = CliRunner().invoke(app, ['batch', '--help']); assert r.exit_code == 0, r.output;"
+        "print([m for m in ('jax', 'numpy', 'ray') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_options_have_help():
+    command = typer.main.get_command(app).commands["batch"]
+    assert all(option.help for option in command.params if option.name != "help")
+    assert CliRunner().invoke(app, ["batch", "--help"]).exit_code == 0
+
+
+def await_under_way(process, out):
+    """Until an item is finished and the next ones are being worked on."""
+    while not list(out.glob("*.metrics.json")) and process.poll() is None:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_stops_it_soon_and_cleanly(run, tmp_path, undisturbed, number, code):
+    process = start(run, run, "--out-dir", tmp_path, *QUICK)
+    await_under_way(process, tmp_path)
+    time.sleep(random.Random(int(number)).uniform(0, 0.3))
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    assert not [path for path in tmp_path.rglob("*") if ".partial" in path.name]
+    assert openloop(run, run, "--out-dir", tmp_path, *QUICK)[0] == 0
+    assert results(tmp_path) == results(undisturbed)
+
+
+@pytest.mark.parametrize("seed", range(int(os.environ.get("OPENLOOP_TEST_KILLS", "3"))))
+def test_killed_at_any_moment_it_comes_to_the_same(run, tmp_path, undisturbed, seed):
+    draw = random.Random(seed)
+    # Most of it is starting up, so that part of the kills come only after the first result.
+    process = start(run, run, "--out-dir", tmp_path, *QUICK, start_new_session=True)
+    if draw.random() < 0.7:
+        await_under_way(process, tmp_path)
+        time.sleep(draw.uniform(0, 1.5))
+    else:
+        time.sleep(draw.uniform(0, 4))
+    process.kill()
+    process.communicate(timeout=60)
+    before = len(results(tmp_path))
+    code, _, err = openloop(run, run, "--out-dir", tmp_path, *QUICK)
+    assert code == 0, err
+    assert err.count("skipped") >= before - 1
+    assert results(tmp_path) == results(undisturbed)
+    left = [path for path in tmp_path.glob(".*") if ".partial" in path.name]
+    assert not [path for path in left if "-2026" in path.name]
