@@ -8,12 +8,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from openloop_cli.cache import enable_cache
-from openloop_cli.loading import STILL, VIDEO_KINDS, Loaded, ReportJob, load_job, open_job
+from openloop_cli.loading import (
+    STILL,
+    VIDEO_KINDS,
+    Loaded,
+    ReportJob,
+    check_job,
+    load_job,
+    open_job,
+    outputs,
+)
 from openloop_cli.provenance import provenance
+from openloop_cli.run import Run
+from openloop_cli.writers.atomic import check_writable
 from openloop_cli.writers.metrics_json import plain, write_metrics
 
 if TYPE_CHECKING:
+    from openloop_cli.openloop import OpenLoop
     from openloop_cli.report import Report
 
 __all__ = ["VIDEO_KINDS", "JobResult", "Progress", "ReportJob", "measure_job", "run_job"]
@@ -54,6 +68,9 @@ def run_job(job: ReportJob, progress: Progress = lambda stage, done: None) -> Jo
         half written; those that were written before the error stay.
     """
     clock = Clock(progress)
+    check_job(job)
+    for path in outputs(job).values():
+        check_writable(path)
     report, tree = roll_out_job(job, read_job(job, clock), clock)
     result = write_job(job, report, tree, clock)
     progress("done", 1.0)
@@ -84,7 +101,8 @@ def read_job(job: ReportJob, clock: Clock) -> Loaded:
         note = enable_cache() if job.cache else None
         import openloop_cli.openloop  # noqa: F401
 
-        return replace(loaded.result(), notes=(note,) if note else ())
+        found = loaded.result()
+        return replace(found, notes=(*found.notes, note)) if note else found
 
 
 def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> tuple["Report", dict[str, Any]]:
@@ -105,9 +123,18 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> tuple["Report"
             samples=job.samples,
             evaluate=job.evaluate,
         )
+    loaded = replace(loaded, notes=(*loaded.notes, *_not_finite(loop, run)))
     step = run.checkpoint.step
     report = make_report(loop, run.config.model, name=run.name, step=step, keys=job.keys)
     return report, provenance(job, loaded, model.device_name)
+
+
+def _not_finite(loop: "OpenLoop", run: Run) -> Iterator[str]:
+    found = [k for k, x in loop.model.prediction.items() if not np.isfinite(x).all()]
+    if found:
+        narrow = run.config.model.compute_dtype == "float16"
+        hint = "; float16 holds nothing above 65504" if narrow else ""
+        yield f"predictions of {', '.join(found)} are not finite everywhere{hint}"
 
 
 def write_job(job: ReportJob, report: "Report", tree: dict[str, Any], clock: Clock) -> JobResult:
@@ -115,13 +142,17 @@ def write_job(job: ReportJob, report: "Report", tree: dict[str, Any], clock: Clo
 
     Encoding stays in the main thread, where a signal can still remove its partial file.
     """
-    metrics = job.metrics or job.out.with_name(f"{job.out.stem}.metrics.json")
-    with ThreadPoolExecutor(1) as pool:
+    metrics = outputs(job)["--metrics"]
+    pool = ThreadPoolExecutor(1)
+    try:
         numbers = pool.submit(_timed, lambda: report.tree)
         files, hashes = _write_pictures(job, report, clock)
         with clock.stage("measure", 0.9):
             tree |= numbers.result()[0]
         clock.seconds["measure"] = numbers.result()[1]
+    finally:
+        # Whoever stops the encoding shall not wait for numbers that nobody will see.
+        pool.shutdown(wait=False, cancel_futures=True)
     if job.report:
         with clock.stage("write page", 0.92):
             _write_page(job, job.report, report, tree | {"timings": clock.seconds})

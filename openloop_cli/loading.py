@@ -3,19 +3,25 @@
 `ReportJob` is small and picklable: the command line, batches and a cluster all make one.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from openloop_cli import metrics_file
 from openloop_cli.arrays import Params
 from openloop_cli.checkpoints import read_checkpoint
-from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.errors import MetricsError, OptionError, OutputError
 from openloop_cli.replay import Choice, Replay, Windows, open_replay
 from openloop_cli.run import Run, put_together
-from openloop_cli.world_model.shapes import check_params
+from openloop_cli.writers.atomic import resolved
+from openloop_cli.writers.gif import MOST_FPS
 
 VIDEO_KINDS = (".mp4", ".gif", ".apng")
 STILL = ".png"
+# Beyond these nothing can be told apart, or drawn at all.
+MOST_SCALE, MOST_SEED = 128, 2**32 - 1
 KINDS = (*VIDEO_KINDS, STILL, ".npz")
 
 
@@ -84,6 +90,7 @@ def open_job(job: ReportJob, replay: Replay | None = None) -> Run:
     check_job(job)
     checkpoint = read_checkpoint(job.checkpoint)
     run = put_together(checkpoint, replay or open_replay(job.replay), job.config)
+    _check_outputs_are_no_inputs(job, run)
     if job.dtype:
         model = replace(run.config.model, compute_dtype=job.dtype)
         run = replace(run, config=replace(run.config, model=model))
@@ -99,12 +106,17 @@ def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded
     Raises:
       OpenloopError: Saying what is wrong with the checkpoint, the replay or an option.
     """
-    names = check_params(run.shapes, run.config.model, run.spaces)
+    _, context = window_steps(job, run)
+    known = [key for key, _ in run.spaces.obs]
+    for key in job.keys:
+        if key not in known:
+            raise OptionError(f"--keys {key}: the run observes {', '.join(known)}")
     choice = None
     if windows is None:
         choice, windows = _read_windows(job, run)
-    _, context = window_steps(job, run)
-    return Loaded(run, choice, windows, run.checkpoint.read_params(names), context)
+    params = run.read_params()
+    notes = [*_not_finite_params(params), *_not_finite_data(run, windows)]
+    return Loaded(run, choice, windows, params, context, tuple(notes))
 
 
 def check_job(job: ReportJob) -> None:
@@ -121,12 +133,17 @@ def check_job(job: ReportJob) -> None:
         raise OutputError(
             f"{job.report}: --report writes a web page", hint="let its name end in .html"
         )
+    _check_distinct(outputs(job))
     if job.length is not None and job.length < 2:
         raise OptionError(f"--length {job.length}: expected 2 or more steps")
     if job.context is not None and job.context < 1:
         raise OptionError(f"--context {job.context}: expected 1 or more steps")
-    if job.scale is not None and (job.scale < 2 or job.scale % 2):
-        raise OptionError(f"--scale {job.scale}: expected an even whole factor, such as 2 or 4")
+    if job.scale is not None and (not 2 <= job.scale <= MOST_SCALE or job.scale % 2):
+        raise OptionError(
+            f"--scale {job.scale}: expected an even whole factor from 2 to {MOST_SCALE}"
+        )
+    if not 0 <= job.seed <= MOST_SEED:
+        raise OptionError(f"--seed {job.seed}: expected 0 to {MOST_SEED}")
     for name in ("sequences", "show", "samples"):
         if getattr(job, name) < 1:
             raise OptionError(f"--{name} {getattr(job, name)}: expected 1 or more")
@@ -135,8 +152,20 @@ def check_job(job: ReportJob) -> None:
             f"--samples {job.samples} with --latents mode: all futures would be the same",
             hint="use --latents sample",
         )
-    if not 0 < job.fps <= 1000:
-        raise OptionError(f"--fps {job.fps}: expected more than 0 and at most 1000")
+    most = MOST_FPS if job.out.suffix.lower() == ".gif" else 1000
+    if not 0 < job.fps <= most:
+        raise OptionError(f"--fps {job.fps:g}: expected more than 0 and at most {most}")
+
+
+def outputs(job: ReportJob) -> dict[str, Path]:
+    """The files that a job writes, by option; of several videos only the name they share."""
+    found = {
+        "--out": job.out,
+        "--metrics": job.metrics or job.out.with_name(f"{job.out.stem}.metrics.json"),
+        "--save-arrays": job.save_arrays,
+        "--report": job.report,
+    }
+    return {option: path for option, path in found.items() if path is not None}
 
 
 def windows_from(path: Path) -> tuple[tuple[str, ...], int, int]:
@@ -145,8 +174,16 @@ def windows_from(path: Path) -> tuple[tuple[str, ...], int, int]:
     Raises:
       MetricsError: Not a metrics.json of this version.
     """
-    rollout = metrics_file.read_metrics(path)["rollout"]
-    return tuple(rollout["windows"]), rollout["length"], rollout["context"]
+    rollout = metrics_file.read_metrics(path).get("rollout")
+    if isinstance(rollout, dict):
+        ids, length, context = (rollout.get(name) for name in ("windows", "length", "context"))
+        named = isinstance(ids, list) and all(isinstance(text, str) for text in ids)
+        if ids and named and type(length) is int and type(context) is int:
+            return tuple(ids), length, context
+    raise MetricsError(
+        f"{path}: rollout: no windows, length and context in it",
+        hint="pass the metrics.json that `openloop render` wrote",
+    )
 
 
 def window_steps(job: ReportJob, run: Run) -> tuple[int, int]:
@@ -156,12 +193,37 @@ def window_steps(job: ReportJob, run: Run) -> tuple[int, int]:
       OptionError: Nothing would be left to imagine.
     """
     length = job.length or run.config.report_length
+    if length < 2:
+        raise OptionError(
+            f"report_length {length} of the run: expected 2 or more", hint="pass --length"
+        )
     context = job.context if job.context is not None else length // 2
     if not 1 <= context < length:
         raise OptionError(
             f"--context {context}: expected 1 to {length - 1}, below --length {length}"
         )
     return length, context
+
+
+def _check_distinct(found: Mapping[str, Path]) -> None:
+    places: dict[str, str] = {}
+    for option, path in found.items():
+        other = places.setdefault(str(resolved(path)), option)
+        if other != option:
+            raise OptionError(f"{path}: both {other} and {option} would write this file")
+
+
+def _check_outputs_are_no_inputs(job: ReportJob, run: Run) -> None:
+    chunks = (chunk.path for chunk in run.replay.chunks)
+    inputs = [run.config.source, *run.checkpoint.files, *chunks]
+    for option, path in outputs(job).items():
+        place = resolved(path)
+        for file in inputs:
+            if file is not None and file.name == place.name and resolved(file) == place:
+                raise OptionError(
+                    f"{option} {path}: this file is read, it will not be written over",
+                    hint="choose another name",
+                )
 
 
 def _read_windows(job: ReportJob, run: Run) -> tuple[Choice | None, Windows]:
@@ -175,3 +237,23 @@ def _read_windows(job: ReportJob, run: Run) -> tuple[Choice | None, Windows]:
         seed=job.seed,
         episode_safe=job.episode_safe,
     )
+
+
+def _not_finite_params(params: Params) -> Iterator[str]:
+    """A run that diverged is worth a look, and its owner a word."""
+    found = [name for name, array in params.items() if not np.isfinite(array).all()]
+    if found:
+        yield (
+            f"NaN or Infinity in {len(found)} of {len(params)} parameters, such as {found[0]}:"
+            " what is predicted with them is not a number either"
+        )
+
+
+def _not_finite_data(run: Run, windows: Windows) -> Iterator[str]:
+    for key, array in windows.data.items():
+        if array.dtype.kind == "f":
+            # In an observation -Infinity marks a value that is missing.
+            fine = np.isfinite(array) | (np.isneginf(array) & (key in run.spaces.vectors))
+            count = int((~fine.reshape(*fine.shape[:2], -1).all(-1)).sum())
+            if count:
+                yield f"NaN or Infinity in {key!r} of the replay, in {count} steps of the windows"

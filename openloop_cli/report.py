@@ -50,7 +50,9 @@ class Report:
     def tree(self) -> Tree:
         """All numbers, as metrics.json holds them; see `metrics_tree`."""
         config = self.config
-        return result_tree(measure(self.loop), self.loop, config.horizon, config.contdisc)
+        # What is not a number is null there, and told in a note; NumPy's warnings add nothing.
+        with np.errstate(invalid="ignore", over="ignore"):
+            return result_tree(measure(self.loop), self.loop, config.horizon, config.contdisc)
 
     @property
     def observations(self) -> Mapping[str, Tree]:

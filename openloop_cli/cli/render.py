@@ -199,7 +199,8 @@ def render(
         if ids:
             raise typer.BadParameter("--window and --windows-from exclude each other")
         ids, found_length, found_context = windows_from(windows_from_file)
-        length, context = length or found_length, context or found_context
+        length = found_length if length is None else length
+        context = found_context if context is None else context
     job = ReportJob(
         checkpoint=checkpoint,
         replay=tuple(replay),

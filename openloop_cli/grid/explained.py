@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from openloop_cli.arrays import Array, Frames
+from openloop_cli.errors import OptionError
 from openloop_cli.grid import layout, text
 from openloop_cli.grid.frame import (
     BACKGROUND,
@@ -43,6 +44,8 @@ __all__ = [
 
 BEHIND = (12, 13, 16)
 _TILE = 128
+# The most that H.264 encoders take.
+MOST_PIXELS = 16384
 
 
 def explained_grid(
@@ -64,6 +67,9 @@ def explained_grid(
 
     Returns:
       (T, height, width, 3).
+
+    Raises:
+      OptionError: The scale and the number of windows make too large a picture.
     """
     count, steps, height, width, _ = rows[0].video.shape
     assert all(row.video.shape == rows[0].video.shape for row in rows), "rows of several shapes"
@@ -72,6 +78,11 @@ def explained_grid(
     assert scale in range(2, 1 << 12, 2), f"scale {scale} is not even"
     windows = windows or [f"window {index + 1}" for index in range(count)]
     place = layout.arrange(rows, scale, caption.note)
+    if max(place.height, place.width) > MOST_PIXELS:
+        raise OptionError(
+            f"pictures of {place.width} x {place.height} pixels: at most {MOST_PIXELS} on a side",
+            hint=f"use a --scale below {scale}, or a smaller --show",
+        )
     frames = np.empty((steps, place.height, place.width, 3), np.uint8)
     still = _still(place, rows, caption, windows)
     for part, colour in [(frames[:context], OBSERVED), (frames[context:], IMAGINED)]:

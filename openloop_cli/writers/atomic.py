@@ -38,7 +38,7 @@ def atomic_path(path: Path, *, expected_bytes: int | None = None) -> Iterator[Pa
     Raises:
       OutputError: The place cannot be written, or the disk is full.
     """
-    target = _resolved(path)
+    target = resolved(path)
     partial = _partial_name(target)
     with _signals_raise():
         try:
@@ -60,7 +60,7 @@ def check_writable(path: Path) -> None:
     Raises:
       OutputError: The place cannot be written.
     """
-    target = _resolved(path)
+    target = resolved(path)
     try:
         _check_target(path, target)
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -73,6 +73,18 @@ def check_writable(path: Path) -> None:
             with suppress(OSError):
                 probe.unlink(missing_ok=True)
     except OSError as error:
+        raise _explain(error, path, 0, None) from error
+
+
+def resolved(path: Path) -> Path:
+    """Where a path leads, whether or not there is something.
+
+    Raises:
+      OutputError: It is relative to a folder that is gone.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:  # the folder that we stand in is gone
         raise _explain(error, path, 0, None) from error
 
 
@@ -95,13 +107,6 @@ def disk_full(path: Path, written: int, expected: int | None = None) -> OutputEr
     return OutputError(
         f"{path}: the disk is full: {done}", hint="make room, or write to another disk"
     )
-
-
-def _resolved(path: Path) -> Path:
-    try:
-        return Path(os.path.realpath(path))
-    except OSError as error:  # the folder that we stand in is gone
-        raise _explain(error, path, 0, None) from error
 
 
 def _touch(partial: Path) -> None:
