@@ -9,7 +9,7 @@ from typing import Any
 
 from openloop_cli.batch.plan import Item
 from openloop_cli.entries import DRAWN, PAIRED
-from openloop_cli.errors import OpenloopError
+from openloop_cli.errors import OpenloopError, ReplayError
 
 DONE, SKIPPED, FAILED, WAITING = "done", "skipped", "failed", "waiting"
 READING, ROLLING, ENCODING = "reading", "rolling out", "encoding"
@@ -35,7 +35,7 @@ class Outcome:
     Attributes:
       status: `done`; `skipped`, because its results were there; `failed`; or `waiting`, as
         another shard's may be.
-      error: Why it failed, in one line.
+      error: Why it failed or waits, in one line.
       seconds: That its stages took; those of several items overlap.
       files: By what they are, as `run_job` gives them.
       sha256: Of the parameters.
@@ -66,6 +66,10 @@ class Event:
     outcome: Outcome | None = None
 
 
+class NotYetError(ReplayError):
+    """The replay does not hold what was asked for, but may later."""
+
+
 OnEvent = Callable[[Event], None]
 
 
@@ -94,7 +98,7 @@ def _group(rollout: Mapping[str, Any]) -> str:
 
 
 def failed(item: Item, error: OpenloopError | OSError | MemoryError) -> Outcome:
-    """The outcome of an item that raised."""
+    """The outcome of an item that raised; it waits where it may succeed later."""
     if isinstance(error, OpenloopError):
         message, hint = error.message, error.hint
     elif isinstance(error, OSError):
@@ -102,4 +106,5 @@ def failed(item: Item, error: OpenloopError | OSError | MemoryError) -> Outcome:
         message, hint = f"{where}{error.strerror or type(error).__name__}", ""
     else:
         message, hint = "out of memory", "use fewer --sequences or --samples"
-    return Outcome(item.name, item.job.checkpoint, FAILED, " ".join(message.split()), hint)
+    status = WAITING if isinstance(error, NotYetError) else FAILED
+    return Outcome(item.name, item.job.checkpoint, status, " ".join(message.split()), hint)

@@ -99,6 +99,13 @@ def look_up(folder: Path, item: Item) -> Outcome | None:
         return None
 
 
+def recorded(folder: Path) -> list[Path]:
+    """The checkpoints of all items that ended here before, in the order of their names."""
+    names = sorted(path.stem for path in (folder / FOLDER).glob("*.json"))
+    records = (_read(folder, name) for name in names)
+    return [Path(record["checkpoint"]) for record in records if record]
+
+
 def made_from(folder: Path, item: Item) -> Identity:
     """What the results that are there were made from; empty when nothing is known."""
     record = _read(folder, item.name)
@@ -144,7 +151,7 @@ def _path(folder: Path, name: str) -> Path:
 
 def _read(folder: Path, name: str) -> dict[str, Any] | None:
     """The record, None where there is none that can be trusted."""
-    kinds = {"status": str, "error": str, "sha256": str, "options": str}
+    kinds = {"status": str, "error": str, "checkpoint": str, "sha256": str, "options": str}
     try:
         tree = json.loads(_path(folder, name).read_text(encoding="utf-8"))
         if not isinstance(tree, dict) or tree.get("version") != VERSION:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from openloop_cli.batch.outcome import FAILED, Outcome
+from openloop_cli.batch.outcome import FAILED, NotYetError, Outcome
 from openloop_cli.batch.plan import Item
 from openloop_cli.batch.records import FOLDER, look_up
 from openloop_cli.batch.sources import absolute
@@ -27,10 +27,6 @@ from openloop_cli.run import Run
 from openloop_cli.writers.atomic import PARTIAL, write_text
 
 _PREFIX = "windows-"
-
-
-class TooFewWindowsError(ReplayError):
-    """The replay does not hold as many windows as were asked for, yet."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class Selection:
 
     Args:
       folder: The batch's folder.
-      patient: Refuse to choose while the replay holds fewer windows than asked for.
+      patient: The replay still grows: wait until it holds as many windows as asked for.
     """
 
     def __init__(self, folder: Path, *, patient: bool = False) -> None:
@@ -74,13 +70,13 @@ class Selection:
         Raises:
           OpenloopError: What is wrong with its checkpoint, its replay or an option.
         """
-        run = open_job(job, self._open_replay(job.replay))
-        if job.windows:
-            return job, run
-        length, context = window_steps(job, run)
-        key = _key(job, length, context, run.config.replay_context)
-        known = self._remembered(key) or self._choose(key, job, run, length, context)
-        return replace(job, windows=known.ids), run
+        try:
+            return self._open(job)
+        except ReplayError as error:
+            if not self._patient or self._chosen:
+                raise
+            self._replay = None
+            raise NotYetError(error.message, hint=error.hint) from None
 
     def load(self, job: ReportJob, run: Run) -> Loaded:
         """Reads the parameters, and the windows unless the last job had the same.
@@ -121,6 +117,15 @@ class Selection:
         known = self._remembered(key)
         return known is not None and list(known.ids) == rollout["windows"]
 
+    def _open(self, job: ReportJob) -> tuple[ReportJob, Run]:
+        run = open_job(job, self._open_replay(job.replay))
+        if job.windows:
+            return job, run
+        length, context = window_steps(job, run)
+        key = _key(job, length, context, run.config.replay_context)
+        known = self._remembered(key) or self._choose(key, job, run, length, context)
+        return replace(job, windows=known.ids), run
+
     def _open_replay(self, paths: tuple[Path, ...]) -> Replay:
         if self._replay is None or self._replay[0] != paths:
             self._replay = (paths, open_replay(paths))
@@ -138,8 +143,7 @@ class Selection:
             episode_safe=job.episode_safe,
         )
         if self._patient and choice.shortfall:
-            self._replay = None
-            raise TooFewWindowsError(
+            raise NotYetError(
                 f"{job.replay[0]}: {len(choice.ids)} windows so far, expected {job.sequences}",
                 hint="ask for fewer --sequences, or wait",
             )

@@ -17,6 +17,7 @@ from openloop_cli.cli.plot import plot
 from openloop_cli.cli.render import render
 from openloop_cli.cli.streams import STREAM_ERRORS, drop_stdout, prepare_streams
 from openloop_cli.cli.terminal import say
+from openloop_cli.cli.watch import watch
 from openloop_cli.errors import OpenloopError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command()(render)
 app.command()(inspect)
 app.command()(compare)
 app.command()(batch)
+app.command()(watch)
 app.command()(check)
 app.command()(plot)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from openloop_cli.batch.index import number_words
-from openloop_cli.batch.outcome import DONE, FAILED, SKIPPED, Event, OnEvent, Outcome
+from openloop_cli.batch.outcome import DONE, FAILED, SKIPPED, WAITING, Event, OnEvent, Outcome
 from openloop_cli.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -122,3 +122,21 @@ def _table(tally: Tally) -> "Table":
         table.add_row(Text(stage, "cyan"), Text(name, overflow="ellipsis", no_wrap=True))
     table.add_row(Text("", "dim"), Text(tally.summary(), "dim"))
     return table
+
+
+def watch_view(quiet: bool) -> OnEvent:
+    """A line for each checkpoint that came to its end; what it waits for is told once."""
+    told: set[str] = set()
+
+    def on_event(event: Event) -> None:
+        outcome = event.outcome
+        if outcome is None or (quiet and outcome.status != FAILED):
+            return
+        line = " ".join([outcome_line(outcome), *(f"({note})" for note in outcome.notes)])
+        if outcome.status == WAITING:
+            line = f"waiting  {outcome.error}"
+        if outcome.status != WAITING or line not in told:
+            told.add(line)
+            say(line)
+
+    return on_event

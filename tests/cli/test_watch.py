@@ -1,0 +1,86 @@
+"""`openloop watch` as a process of its own, beside one that writes checkpoints."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import typer
+
+from openloop_cli.cli.app import app
+from tests.batch.test_watch import Trainer, run  # noqa: F401 (a fixture)
+
+CODE = "from openloop_cli.cli import main; main()"
+QUICK = ["--length", "6", "--sequences", "3", "--show", "1", "--scale", "2", "--no-report"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("OPENLOOP_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "programs"))
+
+
+def start(*args):
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, "watch", *map(str, args), *QUICK],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until(true, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it did not come to it"
+        time.sleep(0.05)
+
+
+def test_beside_a_trainer_to_its_last_step(run, tmp_path):  # noqa: F811
+    trainer, out = Trainer(run), tmp_path / "out"
+    process = start(run, "--out-dir", out, "--until-step", 300)
+    for number in (1, 2, 3):
+        for _ in trainer.save():
+            time.sleep(0.05)
+        done = out / f"run-20270101T{number:06d}F000000.metrics.json"
+        until(lambda done=done: done.exists() or process.poll() == 0, process)
+        if number == 1:
+            assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+    printed, told = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (0, "")
+    lines = [line.split() for line in told.splitlines()]
+    assert [words[:4] for words in lines] == [
+        ["done", f"run-20270101T{number:06d}F000000", "step", f"{number}00"] for number in (1, 2, 3)
+    ]
+    assert json.loads((out / "index.json").read_text())["count"] == {"done": 3}
+    assert json.loads(done.read_text())["rollout"]["device"] == "cpu"
+
+
+def test_a_signal_ends_it(run, tmp_path):  # noqa: F811
+    list(Trainer(run).save())
+    process = start(run, "--out-dir", tmp_path / "out")
+    until(lambda: (tmp_path / "out/index.json").exists(), process)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 143, told
+    assert "Traceback" not in told
+    assert not [path for path in tmp_path.rglob("*") if ".partial" in path.name]
+
+
+def test_once_tells_failures_by_its_exit_code(run, tmp_path):  # noqa: F811
+    trainer = Trainer(run, keep=9)
+    list(trainer.save())
+    (run / "ckpt/20270101T000001F000000/agent.pkl").write_bytes(b"no pickle")
+    list(trainer.save())
+    process = start(run, "--out-dir", tmp_path / "out", "--once")
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert [line.split()[0] for line in told.splitlines()] == ["failed", "done"]
+
+
+def test_options_have_help():
+    command = typer.main.get_command(app).commands["watch"]
+    assert all(option.help for option in command.params if option.name != "help")
