@@ -29,6 +29,8 @@ from openloop_cli.world_model.encoder import encode, join_actions
 
 # Of the largest activation; windows beyond it are rolled out in further blocks of one shape.
 BLOCK_BYTES = 2**30
+# Frames that a CPU encodes or decodes together; see `nets.in_blocks`.
+CPU_FRAME_BLOCK = 24
 # Futures whose pictures are kept; of further ones only the numbers.
 FUTURES_KEPT = 4
 
@@ -194,7 +196,8 @@ class _Stages:
 
     def __init__(self, model: Model, inputs: Inputs, context: int, size: int) -> None:
         self.model, self.inputs, self.context = model, inputs, context
-        self.static = {"config": model.config, "spaces": model.spaces}
+        block = CPU_FRAME_BLOCK if model.device.platform == "cpu" else 0
+        self.static = {"config": model.config, "spaces": model.spaces, "block": block}
         # Blocks have one shape: the last repeats its last window to fill up.
         batch = len(inputs.resets)
         starts = range(0, batch, size)
@@ -232,7 +235,7 @@ class _Stages:
         return outs
 
 
-@partial(jax.jit, static_argnames=("config", "spaces", "context", "steps"))
+@partial(jax.jit, static_argnames=("config", "spaces", "block", "context", "steps"))
 def _observe(
     params: Params,
     inputs: Inputs,
@@ -240,13 +243,14 @@ def _observe(
     *,
     config: ModelConfig,
     spaces: Spaces,
+    block: int,
     context: int,
     steps: int,
 ) -> dict[str, Any]:
     """Posterior of the first `steps` steps: trace, losses, and the carry after the context."""
     dtype = jnp.dtype(config.compute_dtype)
     obs, actions, resets, reward, terminal = jax.tree.map(lambda x: x[:, :steps], inputs[:5])
-    tokens = encode(params, config.enc, spaces, obs, dtype)
+    tokens = encode(params, config.enc, spaces, obs, dtype, block)
     carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
     joined = join_actions(actions, spaces.actions, dtype)
     _, feat = rssm.observe(
@@ -254,12 +258,12 @@ def _observe(
     )
     return {
         "carry": rssm.Carry(feat.deter[:, context - 1], feat.stoch[:, context - 1]),
-        "trace": _trace(params, config, spaces, feat, (obs, reward, terminal)),
+        "trace": _trace(params, config, spaces, block, feat, (obs, reward, terminal)),
         "losses": losses.latent_losses(params, config.dyn, feat),
     }
 
 
-@partial(jax.jit, static_argnames=("config", "spaces", "samples"))
+@partial(jax.jit, static_argnames=("config", "spaces", "block", "samples"))
 def _imagine(
     params: Params,
     carry: rssm.Carry,
@@ -270,6 +274,7 @@ def _imagine(
     *,
     config: ModelConfig,
     spaces: Spaces,
+    block: int,
     samples: int,
 ) -> dict[str, Any]:
     """Prior of the steps after the context, M futures in one batch: trace and futures."""
@@ -281,7 +286,7 @@ def _imagine(
     if keys is not None:
         keys = _step_keys(keys.reshape((-1, *keys.shape[2:])), _IMAGINED, horizon)
     _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
-    trace = _trace(params, config, spaces, feat, jax.tree.map(tile, truth))
+    trace = _trace(params, config, spaces, block, feat, jax.tree.map(tile, truth))
     if samples == 1:
         return {"trace": trace}
     split = jax.tree.map(lambda x: x.reshape((samples, -1, *x.shape[1:])), trace)
@@ -297,11 +302,16 @@ def _tiler(samples: int) -> Any:
 
 
 def _trace(
-    params: Params, config: ModelConfig, spaces: Spaces, feat: rssm.Features, truth: tuple[Any, ...]
+    params: Params,
+    config: ModelConfig,
+    spaces: Spaces,
+    block: int,
+    feat: rssm.Features,
+    truth: tuple[Any, ...],
 ) -> dict[str, Any]:
     """Features (B, N, …) -> the fields of Trace."""
     obs, reward, terminal = truth
-    decoded = decode(params, config.dec, spaces, feat.deter, feat.stoch)
+    decoded = decode(params, config.dec, spaces, feat.deter, feat.stoch, block)
     logits = heads.head_logits(params, config, feat.deter, feat.stoch)
     both = decoded.images | vector_means(config.dec, spaces, decoded.vectors)
     return {
@@ -397,6 +407,8 @@ def _gather(outs: Any, batch: int) -> Any:
 
 def _join(blocks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
     """Futures carry the windows' axis second where their own axis is first."""
+    if len(blocks) == 1:
+        return blocks[0]
     joined = {}
     for name in blocks[0]:
         parts = [block[name] for block in blocks]
@@ -408,7 +420,7 @@ def _join(blocks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
         else:
             axes = jax.tree.map(lambda _: 0, parts[0])
         joined[name] = jax.tree.map(
-            lambda axis, *xs: np.take(np.concatenate(xs, axis), range(batch), axis), axes, *parts
+            lambda axis, *xs: np.concatenate(xs, axis).take(range(batch), axis), axes, *parts
         )
     return joined
 

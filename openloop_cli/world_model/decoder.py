@@ -4,7 +4,7 @@ Mathematics of `dreamerv3/rssm.py`, class Decoder, in danijar/dreamerv3 at e3f02
 upsampling folded into smaller convolutions (`nets.fold_upsampling`).
 """
 
-import math
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,6 +18,7 @@ from openloop_cli.world_model.nets import (
     act,
     block_linear,
     conv,
+    in_blocks,
     linear,
     mlp,
     norm,
@@ -37,9 +38,18 @@ class Decoded(NamedTuple):
 
 
 def decode(
-    params: Params, config: DecoderConfig, spaces: Spaces, deter: jax.Array, stoch: jax.Array
+    params: Params,
+    config: DecoderConfig,
+    spaces: Spaces,
+    deter: jax.Array,
+    stoch: jax.Array,
+    block: int = 0,
 ) -> Decoded:
-    """deter (B, T, D), stoch (B, T, S, L) -> Decoded."""
+    """deter (B, T, D), stoch (B, T, S, L) -> Decoded.
+
+    Args:
+      block: Frames that are decoded together, 0 for all; see `nets.in_blocks`.
+    """
     batch = deter.shape[:2]
     deter = deter.reshape((-1, deter.shape[-1]))
     stoch = stoch.reshape((deter.shape[0], -1))
@@ -48,7 +58,8 @@ def decode(
         for key, x in _decode_vectors(params, config, spaces, deter, stoch).items():
             vectors[key] = x.reshape((*batch, *x.shape[1:]))
     if spaces.images:
-        x = _decode_images(params, config, spaces, deter, stoch)
+        draw = partial(_decode_images, params, config, spaces)
+        x = in_blocks(draw, block, deter, stoch)
         # Channels lie in the order of the observation space, which is not sorted.
         splits = np.cumsum([space.shape[-1] for space in spaces.images.values()])[:-1]
         for key, part in zip(spaces.images, jnp.split(x, splits, -1), strict=True):
@@ -110,8 +121,3 @@ def _decode_images(
     output = conv if config.outer else upsampling_conv
     x = jax.nn.sigmoid(output(params, "dec/imgout", x))
     return x.astype(jnp.float32)
-
-
-def image_size(spaces: Spaces) -> int:
-    """Numbers in one step's images."""
-    return sum(math.prod(space.shape) for space in spaces.images.values())

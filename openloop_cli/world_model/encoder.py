@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from openloop_cli.arrays import Params
 from openloop_cli.config import EncoderConfig
 from openloop_cli.spaces import Space, Spaces
-from openloop_cli.world_model.nets import act, conv, linear, norm, symlog
+from openloop_cli.world_model.nets import act, conv, in_blocks, linear, norm, pooling_conv, symlog
 
 
 def encode(
@@ -22,15 +22,21 @@ def encode(
     spaces: Spaces,
     obs: Mapping[str, jax.Array],
     dtype: DTypeLike,
+    block: int = 0,
 ) -> jax.Array:
-    """obs[key] (B, T, …) as recorded -> tokens (B, T, E) in the compute dtype."""
+    """obs[key] (B, T, …) as recorded -> tokens (B, T, E) in the compute dtype.
+
+    Args:
+      block: Frames that are encoded together, 0 for all; see `nets.in_blocks`.
+    """
     batch = next(iter(obs.values())).shape[:2]
     flat = {k: x.reshape((-1, *x.shape[2:])) for k, x in obs.items()}
     parts = []
     if spaces.vectors:
         parts.append(_encode_vectors(params, config, spaces, flat, dtype))
     if spaces.images:
-        parts.append(_encode_images(params, config, spaces, flat, dtype))
+        images = jnp.concatenate([flat[k] for k in sorted(spaces.images)], -1)
+        parts.append(in_blocks(lambda x: _encode_images(params, config, x, dtype), block, images))
     return jnp.concatenate(parts, -1).reshape((*batch, -1))
 
 
@@ -60,29 +66,20 @@ def _encode_vectors(
 
 
 def _encode_images(
-    params: Params,
-    config: EncoderConfig,
-    spaces: Spaces,
-    obs: Mapping[str, jax.Array],
-    dtype: DTypeLike,
+    params: Params, config: EncoderConfig, x: jax.Array, dtype: DTypeLike
 ) -> jax.Array:
-    x = jnp.concatenate([obs[k] for k in sorted(spaces.images)], -1)
+    """(N, H, W, all channels) uint8 -> (N, width)."""
     x = x.astype(dtype) / 255 - 0.5
     for i in range(len(config.mults)):
         if config.outer and i == 0:
-            x = conv(params, f"enc/cnn{i}", x)
+            y = conv(params, f"enc/cnn{i}", x)
         elif config.strided:
-            x = conv(params, f"enc/cnn{i}", x, stride=2)
+            y = conv(params, f"enc/cnn{i}", x, stride=2)
         else:
-            x = _pool(conv(params, f"enc/cnn{i}", x))
-        x = act(config.act, norm(params, f"enc/cnn{i}norm", x, config.norm))
+            y = pooling_conv(params, f"enc/cnn{i}", x)
+        y = norm(params, f"enc/cnn{i}norm", y, config.norm)
+        x = act(config.act, y.astype(dtype))
     return x.reshape((x.shape[0], -1))
-
-
-def _pool(x: jax.Array) -> jax.Array:
-    """(N, H, W, C) -> (N, H/2, W/2, C): the maximum of each 2 × 2 square."""
-    n, h, w, c = x.shape
-    return x.reshape((n, h // 2, 2, w // 2, 2, c)).max((2, 4))
 
 
 def _join(
