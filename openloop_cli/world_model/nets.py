@@ -95,7 +95,7 @@ def in_blocks(apply: Callable[..., jax.Array], size: int, *xs: jax.Array) -> jax
     blocks = -(-count // size)
     size = -(-count // blocks)
     index = jnp.minimum(jnp.arange(blocks * size), count - 1).reshape((blocks, size))
-    out = jax.lax.map(lambda rows: apply(*(x[rows] for x in xs)), index)
+    out: jax.Array = jax.lax.map(lambda rows: apply(*(x[rows] for x in xs)), index)
     return out.reshape((blocks * size, *out.shape[2:]))[:count]
 
 
