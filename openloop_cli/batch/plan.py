@@ -53,11 +53,13 @@ def make_items(
     for source, stem in zip(sources, stems, strict=True):
         alone = count[stem.casefold()] == 1 and stem.casefold() not in RESERVED
         name = stem if alone else f"{stem}-{_digest(source.checkpoint)}"
+        config = source.config or settings.config
+        # Inputs from the root on: results tell where they are from, whoever reads them where.
         job = replace(
             settings,
-            checkpoint=source.checkpoint,
-            replay=source.replay,
-            config=source.config or settings.config,
+            checkpoint=absolute(source.checkpoint),
+            replay=tuple(absolute(path) for path in source.replay),
+            config=absolute(config) if config else None,
             out=folder / f"{name}{kind}",
             metrics=folder / f"{name}.metrics.json",
             report=folder / f"{name}.html" if page else None,

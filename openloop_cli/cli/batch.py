@@ -12,7 +12,7 @@ from openloop_cli.cli import batch_options as o
 from openloop_cli.cli.render import HOW, OUTPUT, Latents, Selection, Style
 
 if TYPE_CHECKING:
-    from openloop_cli.batch.batch_job import BatchResult
+    from openloop_cli.batch.batch_job import BatchResult, Engine
     from openloop_cli.batch.sources import Source
 
 WHERE = "Where it runs"
@@ -86,6 +86,26 @@ def batch(
             rich_help_panel=WHERE,
         ),
     ] = "",
+    engine: Annotated[
+        EngineName,
+        typer.Option(
+            help="local; or ray: each checkpoint a task (openloop[ray]).", rich_help_panel=WHERE
+        ),
+    ] = EngineName.local,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the Ray cluster.",
+            show_default="RAY_ADDRESS, else this machine",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
+    task_cpus: Annotated[
+        float, typer.Option(help="CPUs of each Ray task.", min=0, rich_help_panel=WHERE)
+    ] = 1,
+    task_gpus: Annotated[
+        float, typer.Option(help="GPUs of each Ray task.", min=0, rich_help_panel=WHERE)
+    ] = 0,
     json: Annotated[
         bool, typer.Option("--json", help="The index as JSON on stdout.", rich_help_panel=OUTPUT)
     ] = False,
@@ -96,7 +116,7 @@ def batch(
     What is finished is skipped. A checkpoint that fails is told, and the others go on; then the
     exit code is 1.
     """
-    from openloop_cli.batch.batch_job import BatchJob, plan_batch, run_batch
+    from openloop_cli.batch.batch_job import BatchJob, local_engine, plan_batch, run_batch
     from openloop_cli.cli.batch_view import batch_view
     from openloop_cli.cli.stopping import stopping_cleanly
 
@@ -134,8 +154,13 @@ def batch(
         compare=compare,
         notes=tuple(notes),
     )
+    run: Engine = local_engine
+    if engine is EngineName.ray:
+        from openloop_cli.batch.ray import Cluster, ray_engine
+
+        run = ray_engine(Cluster(address, task_cpus, task_gpus))
     with stopping_cleanly(), batch_view(len(plan_batch(job)), quiet) as on_event:
-        result = run_batch(job, on_event)
+        result = run_batch(job, on_event, run)
     _print(result, json, quiet)
     if result.failures:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from openloop_cli.batch.plan import Item, make_items, shard_of
-from openloop_cli.batch.sources import Source
+from openloop_cli.batch.sources import Source, absolute
 from openloop_cli.errors import OptionError
 
 from .conftest import settings
@@ -76,8 +76,8 @@ def test_all_files_of_an_item_carry_its_name():
     ]
     assert (job.checkpoint, job.replay, job.config, job.seed) == (
         Path("/s/ckpt/x"),
-        (Path("r"),),
-        Path("c.yaml"),
+        (absolute(Path("r")),),
+        absolute(Path("c.yaml")),
         3,
     )
 
