@@ -14,6 +14,7 @@ from openloop_cli.config.settings import (
     ModelConfig,
     RSSMConfig,
     RunConfig,
+    check_settings,
 )
 from openloop_cli.errors import ConfigError
 
@@ -58,6 +59,7 @@ def infer_config(
             "no config.yaml, and parameters of shapes that no DreamerV3 world model has",
             hint="pass the run's own with --config",
         ) from None
+    check_settings(model)
     if not stoch:
         notes.append("the replay stores no latent states: assumed replay_context 0")
     return RunConfig(model=model, replay_context=1 if stoch else 0, notes=tuple(notes))
