@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -161,18 +161,17 @@ def roll_out(
             f"--context {context}: expected 1 to {steps - 1}, below the {steps} steps of a window"
         )
     with on_device(model):
-        keys = _future_keys(seed, windows.ids, samples) if latents == "sample" else None
+        noise = _noise(seed, windows.ids) if latents == "sample" else None
         stage = _Stages(model, inputs, context, _block_size(inputs, model, samples * steps))
-        seen, carry = stage.observe(keys, steps if evaluate else context)
+        seen, carry = stage.observe(noise, steps if evaluate else context)
         own, actions = np.arange(batch), {k: x[:, context:] for k, x in inputs.actions.items()}
-        ahead = stage.imagine(carry, own, actions, keys, samples)
+        ahead = stage.imagine(carry, own, actions, noise, samples)
         baselines = {}
         if evaluate:
-            first = None if keys is None else keys[:1]
             mixed = shuffled_actions(inputs, context, seed)
-            baselines["shuffled"] = stage.imagine(carry, own, mixed, first, 1)
+            baselines["shuffled"] = stage.imagine(carry, own, mixed, noise, 1)
             if batch > 1:
-                baselines["other"] = stage.imagine(carry, np.roll(own, 1), actions, first, 1)
+                baselines["other"] = stage.imagine(carry, np.roll(own, 1), actions, noise, 1)
         still = None
         if samples > 1:
             still_seen, still_carry = stage.observe(None, context)
@@ -203,13 +202,13 @@ class _Stages:
         starts = range(0, batch, size)
         self.blocks = [np.minimum(np.arange(s, s + size), batch - 1) for s in starts]
 
-    def observe(self, keys: Any, steps: int) -> tuple[list[Any], rssm.Carry]:
+    def observe(self, noise: "Noise | None", steps: int) -> tuple[list[Any], rssm.Carry]:
         """Follows the posterior for `steps` steps; the carry is that after the context."""
         run = partial(_observe, context=self.context, steps=steps, **self.static)
         outs = []
         for index in self.blocks:
             block = jax.tree.map(lambda x, index=index: x[index], self.inputs)
-            outs.append(run(self.model.params, block, None if keys is None else keys[0, index]))
+            outs.append(run(self.model.params, block, _of(noise, index)))
         carries = [out.pop("carry") for out in outs]
         return outs, carries[0] if len(carries) == 1 else jax.tree.map(_concatenate, *carries)
 
@@ -218,7 +217,7 @@ class _Stages:
         carry: rssm.Carry,
         source: Array,
         actions: Mapping[str, Array],
-        keys: Any,
+        noise: "Noise | None",
         samples: int,
     ) -> list[Any]:
         """Follows the prior to the end, each window from the carry of the one in `source`."""
@@ -230,8 +229,7 @@ class _Stages:
         outs = []
         for index in self.blocks:
             block = jax.tree.map(lambda x, index=index: x[index], (truth, actions))
-            own = None if keys is None else keys[:, index]
-            outs.append(run(self.model.params, carry, source[index], *block, own))
+            outs.append(run(self.model.params, carry, source[index], *block, _of(noise, index)))
         return outs
 
 
@@ -239,7 +237,7 @@ class _Stages:
 def _observe(
     params: Params,
     inputs: Inputs,
-    keys: jax.Array | None,
+    noise: "Noise | None",
     *,
     config: ModelConfig,
     spaces: Spaces,
@@ -254,7 +252,7 @@ def _observe(
     carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
     joined = join_actions(actions, spaces.actions, dtype)
     _, feat = rssm.observe(
-        params, config.dyn, carry, tokens, joined, resets, _step_keys(keys, 0, steps)
+        params, config.dyn, carry, tokens, joined, resets, _step_keys(noise, 1, 0, steps)
     )
     return {
         "carry": rssm.Carry(feat.deter[:, context - 1], feat.stoch[:, context - 1]),
@@ -270,7 +268,7 @@ def _imagine(
     source: jax.Array,
     truth: tuple[Any, ...],
     actions: Mapping[str, jax.Array],
-    keys: jax.Array | None,
+    noise: "Noise | None",
     *,
     config: ModelConfig,
     spaces: Spaces,
@@ -283,8 +281,7 @@ def _imagine(
     carry = jax.tree.map(lambda x: tile(x[source]), carry)
     joined = tile(join_actions(actions, spaces.actions, dtype))
     horizon = joined.shape[1]
-    if keys is not None:
-        keys = _step_keys(keys.reshape((-1, *keys.shape[2:])), _IMAGINED, horizon)
+    keys = _step_keys(noise, samples, _IMAGINED, horizon)
     _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
     trace = _trace(params, config, spaces, block, feat, jax.tree.map(tile, truth))
     if samples == 1:
@@ -349,8 +346,8 @@ def _evaluation(
     context: int,
 ) -> Evaluation:
     posterior = Trace(**seen["trace"])
-    both = (posterior.logit[:, context:], ahead["trace"]["logit"])
-    drift = dists.kl(*(dists.unimix(jnp.asarray(x), model.config.dyn.unimix) for x in both))
+    prior, unimix = ahead["trace"]["logit"], model.config.dyn.unimix
+    drift = _drift(posterior.logit[:, context:], prior, unimix=unimix)
     return Evaluation(
         posterior=posterior,
         losses=seen["losses"],
@@ -365,23 +362,39 @@ def _joined(seen: dict[str, Any], ahead: dict[str, Any], context: int) -> Trace:
     return Trace(**jax.tree.map(lambda x, y: np.concatenate([x[:, :context], y], 1), seen, ahead))
 
 
-def _future_keys(seed: int, ids: Sequence[str], samples: int) -> jax.Array:
-    """(M, B) random keys, each from the seed, the future's number and the window's id alone."""
+class Noise(NamedTuple):
+    """What all draws of a block of windows come from: the seed, and a hash of each id (B,)."""
+
+    seed: Any
+    hashes: Any
+
+
+def _noise(seed: int, ids: Sequence[str]) -> Noise:
     hashes = np.array([zlib.crc32(name.encode()) for name in ids], np.uint32)
-
-    def of_future(number: jax.Array) -> jax.Array:
-        base = jax.random.fold_in(jax.random.key(seed), number)
-        return jax.vmap(lambda h: jax.random.fold_in(base, h))(hashes)
-
-    return jax.vmap(of_future)(jnp.arange(samples))
+    return Noise(np.uint32(seed % 2**32), hashes)
 
 
-def _step_keys(keys: jax.Array | None, first: int, steps: int) -> jax.Array | None:
-    """(B,) -> (B, steps): a key for each step of each window."""
-    if keys is None:
+def _of(noise: Noise | None, index: Array) -> Noise | None:
+    return None if noise is None else Noise(noise.seed, noise.hashes[index])
+
+
+def _step_keys(noise: Noise | None, samples: int, first: int, steps: int) -> jax.Array | None:
+    """(M · B, steps) keys, each from the seed, the future's number, the window's id and the step
+    alone."""
+    if noise is None:
         return None
-    numbers = first + jnp.arange(steps)
-    return jax.vmap(lambda key: jax.vmap(lambda t: jax.random.fold_in(key, t))(numbers))(keys)
+    key = jax.random.key(noise.seed)
+    for axis in (jnp.arange(samples), noise.hashes, first + jnp.arange(steps)):
+        fold = jax.vmap(jax.random.fold_in, (None, 0))
+        for _ in range(key.ndim):
+            fold = jax.vmap(fold, (0, None))
+        key = fold(key, axis)
+    return key.reshape((-1, steps))
+
+
+@partial(jax.jit, static_argnames="unimix")
+def _drift(posterior: jax.Array, prior: jax.Array, *, unimix: float) -> jax.Array:
+    return dists.kl(dists.unimix(posterior, unimix), dists.unimix(prior, unimix))
 
 
 def _block_size(inputs: Inputs, model: Model, states: int) -> int:
