@@ -1,0 +1,223 @@
+"""Whatever ends a render, no half file and no encoder stays; and what streams may be like."""
+
+import json
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.synthetic_run import make_run
+
+from .command import PROGRAM, environment, listing, openloop, process
+
+SMALL = ["--length", "4", "--sequences", "1", "--no-evaluate"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("signals") / "run")
+
+
+@pytest.fixture(scope="module")
+def surroundings(tmp_path_factory):
+    """One cache of compiled programs for all processes here."""
+    return environment(OPENLOOP_CACHE_DIR=str(tmp_path_factory.mktemp("cache") / "openloop"))
+
+
+@pytest.fixture
+def out(tmp_path):
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def wait_for(condition, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def start(*args, env) -> subprocess.Popen:
+    return subprocess.Popen(
+        [*PROGRAM, *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        # As on a terminal: children of a shell's background jobs ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_while_encoding(number, code, run, out, surroundings, tmp_path):
+    """An encoder that never ends; the video of an earlier render is kept."""
+    pid_file, slow = tmp_path / "pid", tmp_path / "ffmpeg"
+    slow.write_text(f"#!/bin/sh\necho $$ > {pid_file}.new\nmv {pid_file}.new {pid_file}\n")
+    slow.write_text(slow.read_text() + "exec sleep 600\n")
+    slow.chmod(0o755)
+    (out / "x.mp4").write_text("of an earlier render")
+    env = surroundings | {"IMAGEIO_FFMPEG_EXE": str(slow)}
+    with start("render", run, run, "-o", out / "x.mp4", *SMALL, env=env) as render:
+        wait_for(pid_file.exists, render)
+        assert len(listing(out)) == 2
+        render.send_signal(getattr(signal, number))
+        stderr = render.communicate(timeout=20)[1]
+    assert render.returncode == code
+    assert "Traceback" not in stderr
+    assert stderr.splitlines()[-1] == "stopped"
+    assert listing(out) == ["x.mp4"]
+    assert (out / "x.mp4").read_text() == "of an earlier render"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_while_rolling_out(number, run, out):
+    """In the midst of a compilation, which knows nothing of Python's handlers."""
+    args = ["render", run, run, "-o", out / "x.mp4", "--no-cache", "--length", "16"]
+    with start(*args, env=environment()) as render:
+        while render.stderr.readline() != "roll out …\n":
+            assert render.poll() is None
+        time.sleep(0.3)
+        render.send_signal(number)
+        stderr = render.communicate(timeout=20)[1]
+    # A shell shows 130 and 143.
+    assert render.returncode == -number
+    assert "Traceback" not in stderr
+    assert listing(out) == []
+
+
+def limited(nbytes: int):
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, nbytes))
+
+
+@pytest.mark.parametrize(("name", "says"), [("x.mp4", "larger than files"), ("x.npz", "too large")])
+def test_a_limit_on_files(name, says, run, out):
+    """As `ulimit -f` sets it; ffmpeg dies of a signal there, Python gets an error."""
+    args = ["render", run, run, "-o", out / name, *SMALL, "--no-cache", "--quiet"]
+    done = process(*args, preexec_fn=limited(2048))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[0].startswith(f"error: {out / name}: ")
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) <= 2
+    assert listing(out) == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path):
+    """A file system of 64 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = os.geteuid() == 0 and sys.platform == "linux"
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "openloop-test", str(folder)]
+    if not mounted or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".gif", ".apng", ".png", ".npz"])
+def test_a_full_disk(ending, run, tiny_disk):
+    out = tiny_disk / f"x{ending}"
+    args = ["--length", 8, "--no-evaluate", "--no-cache", "--quiet"]
+    (tiny_disk / "filler").write_bytes(bytes(50_000))
+    done = openloop("render", run, run, "-o", out, *args)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith(f"error: {out}: the disk is full: wrote ")
+    assert lines[1:] == ["hint: make room, or write to another disk"]
+    assert listing(tiny_disk) == ["filler"]
+
+
+def test_a_full_disk_at_the_last_file(run, out, tiny_disk):
+    """What was written whole before stays; what was not does not."""
+    args = [*SMALL, "--style", "reference", "--no-cache", "--quiet"]
+    assert openloop("render", run, run, "-o", out / "x.apng", *args).returncode == 0
+    page = os.statvfs(tiny_disk).f_frsize
+    needed = -(-(out / "x.apng").stat().st_size // page) * page
+    assert (out / "x.metrics.json").stat().st_size > 2 * page
+    left = os.statvfs(tiny_disk).f_bavail * page
+    (tiny_disk / "filler").write_bytes(bytes(left - needed - page))
+    done = openloop("render", run, run, "-o", tiny_disk / "x.apng", *args)
+    assert done.returncode == 1
+    assert "x.metrics.json: the disk is full: wrote " in done.stderr
+    assert listing(tiny_disk) == ["filler", "x.apng"]
+
+
+def shell(line: str, *args, **more) -> subprocess.CompletedProcess:
+    """`openloop ARGS` in place of `@` in a line of shell."""
+    command = line.replace("@", shlex.join([*PROGRAM, *map(str, args)]))
+    return subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, timeout=240, check=False, **more
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_whoever_reads_has_gone(options, run):
+    done = shell("set -o pipefail; @ | head -c 0", "inspect", run, *options)
+    assert done.returncode in (0, 1, 141)
+    assert done.stderr == ""
+
+
+def test_no_room_for_the_answer(run):
+    done = shell("@ > /dev/full", "inspect", run)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: the standard output cannot be written: No space left on device\n"
+    )
+    assert shell("@ 2> /dev/full", "inspect", run / "gone").returncode == 1
+
+
+def test_closed_streams_get_no_file_of_ours(run, out, surroundings):
+    """With stdout and stderr closed the next files opened would take their places."""
+    args = ["render", run, run, "-o", out / "x.apng", *SMALL]
+    done = shell("@ <&- >&- 2>&-", *args, env=surroundings)
+    assert done.returncode == 0
+    assert listing(out) == ["x.apng", "x.metrics.json"]
+    assert (out / "x.apng").read_bytes().startswith(b"\x89PNG")
+    json.loads((out / "x.metrics.json").read_text())
+    assert shell("@ >&-", "inspect", run).returncode == 0
+
+
+def test_a_narrow_encoding(run):
+    done = process("inspect", run, env=environment(PYTHONIOENCODING="ascii"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "16 ? 16 ? 3" in done.stdout
+
+
+def test_a_folder_that_is_gone(run, tmp_path):
+    line = f"mkdir {tmp_path}/cwd; cd {tmp_path}/cwd; rmdir ../cwd; @"
+    done = shell(line, "render", run, run, "-o", "x.npz", *SMALL, env=environment())
+    assert done.returncode == 1
+    assert done.stderr == "error: x.npz: cannot be written: no such file or directory\n"
+
+
+def test_more_memory_than_there_is(run, out, monkeypatch):
+    """Told in a line: nothing in it is our bug, and smaller numbers help."""
+
+    def too_much(*args, **options):
+        raise MemoryError("Unable to allocate 34.7 GiB for an array")
+
+    monkeypatch.setattr("openloop_cli.report.explained_grid", too_much)
+    done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--no-cache", "--quiet")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == (
+        "error: not enough memory: Unable to allocate 34.7 GiB for an array"
+    )
+    assert done.stderr.splitlines()[1].startswith("hint: ")
+    assert listing(out) == []
+
+
+def test_pictures_too_large_to_encode(tmp_path, run, out):
+    args = ["--scale", 128, "--show", 16, "--sequences", 16, "--length", 4, "--no-evaluate"]
+    done = openloop("render", run, run, "-o", out / "x.mp4", *args, "--no-cache", "--quiet")
+    assert done.returncode == 1
+    assert "pixels: at most 16384 on a side" in done.stderr
+    assert listing(out) == []
