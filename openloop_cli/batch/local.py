@@ -17,6 +17,7 @@ from threading import Event as Flag
 from threading import Semaphore
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from openloop_cli.batch.memory import share_heaps, trim
 from openloop_cli.batch.outcome import STAGES, Event, OnEvent, Outcome, failed, finished
 from openloop_cli.batch.plan import Item
 from openloop_cli.batch.records import Identity, forget, identify, made_from, write_record
@@ -74,6 +75,7 @@ def run_local(
       folder: Where the records go.
       force: Also redo what was made before from the same parameters.
     """
+    share_heaps()
     line = _Line(folder, selection, on_event, force)
     pool = ThreadPoolExecutor(2, thread_name_prefix="openloop-batch")
     workers = [pool.submit(line.read_all, items), pool.submit(line.roll_out_all)]
@@ -125,6 +127,7 @@ class _Line:
             with signals_wait():
                 outcome = self._write(work)
             del work
+            trim()
             self.on_event(Event(outcome.name, outcome.status, outcome))
             outcomes.append(outcome)
         self.stop()  # where one thread died, the other may still wait for it
