@@ -5,6 +5,7 @@ Checkpoints, replays and results lie where all machines see them. A task whose w
 dies is run again elsewhere; what it had left half written is removed first.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
@@ -160,12 +161,14 @@ def _connected(ray: Any, cluster: Cluster) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    # Ray's own default joins whatever cluster it finds on the machine, be it somebody else's.
+    address = cluster.address or os.environ.get("RAY_ADDRESS") or "local"
     try:
-        ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, ValueError, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise OptionError(
-            f"--address {cluster.address or 'auto'}: {reason}",
+            f"--address {address}: {reason}",
             hint="start a cluster with `ray start --head`, or leave --address out",
         ) from None
     try:

@@ -27,7 +27,9 @@ def cluster(monkeypatch, own_cache):
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+    )
     yield Cluster()
     ray.shutdown()
 
@@ -78,6 +80,32 @@ def test_equal_to_local_though_a_worker_is_killed(run, tmp_path, cluster):
     # Each engine goes on where the other stopped.
     again = run_batch(replace(job, folder=tmp_path / "ray"))
     assert statuses(again).count("skipped") == 7
+
+
+def test_it_joins_no_cluster_that_was_not_named(run, tmp_path, monkeypatch):
+    """Ray by itself would take any that it finds on the machine."""
+    asked = []
+
+    class Ray:
+        class exceptions:  # noqa: N801 (Ray's own name)
+            RayError = RayTaskError = RuntimeError
+
+        is_initialized = staticmethod(lambda: False)
+
+        @staticmethod
+        def init(address, **options):
+            asked.append(address)
+            raise ConnectionError("nobody there")
+
+    monkeypatch.setattr("openloop_cli.batch.ray._import_ray", lambda: Ray)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    for cluster in (Cluster(), Cluster("first:6379")):
+        with pytest.raises(OptionError, match=r"--address \S+: nobody there"):
+            run_batch(batch_of(run, tmp_path / "out"), engine=ray_engine(cluster))
+    monkeypatch.setenv("RAY_ADDRESS", "second:6379")
+    with pytest.raises(OptionError, match="second:6379"):
+        run_batch(batch_of(run, tmp_path / "out"), engine=ray_engine(Cluster()))
+    assert asked == ["local", "first:6379", "second:6379"]
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):
