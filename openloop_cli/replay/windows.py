@@ -130,8 +130,7 @@ def _check_keys(replay: Replay, keys: Sequence[str]) -> None:
         info = replay.keys[key]
         if key in _ONE_EACH and not (info.shape == () and info.dtype.kind in "biuf"):
             raise ReplayError(
-                f"{key!r} is not one number for each step in this replay:"
-                f" {info.dtype} {info.shape}"
+                f"{key!r} is not one number for each step in this replay: {info.dtype} {info.shape}"
             )
 
 
