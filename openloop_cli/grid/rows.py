@@ -68,9 +68,12 @@ def future_rows(truth: Array, futures: Array, spread: Array) -> list[Row]:
 
 
 def spread_row(spread: Array, *, label: str = "spread") -> Row:
-    """How much the futures differ, as heat: (B, T, H, W, C) in levels; the largest channel."""
+    """How much the futures differ, as heat: (B, T, H, W, C) in levels; the largest channel.
+
+    A NaN counts as 0: futures of nothing but NaN are all the same black.
+    """
     ramp = _heat()
-    levels = np.clip(spread.max(-1), 0, _FULL).round().astype(np.intp)
+    levels = np.nan_to_num(np.clip(spread.max(-1), 0, _FULL)).round().astype(np.intp)
     legend = Legend(ramp, ("0", f"{_FULL // 2}", f"{_FULL}+"), ("agree", "differ"))
     return Row(label, ramp[levels], "of all futures", legend)
 

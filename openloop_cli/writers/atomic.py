@@ -88,6 +88,26 @@ def resolved(path: Path) -> Path:
         raise _explain(error, path, 0, None) from error
 
 
+@contextmanager
+def signals_wait() -> Iterator[None]:
+    """What would raise waits for the end of the body, which must be short: between the start of
+    an encoder and the `try` that ends it nothing may come."""
+    main = threading.current_thread() is threading.main_thread()
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in _POLITE
+        if main and callable(signal.getsignal(number))
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a whole file of bytes."""
     with atomic_path(path, expected_bytes=len(data)) as partial:

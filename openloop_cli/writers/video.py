@@ -24,7 +24,7 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.errors import OutputError
-from openloop_cli.writers.atomic import atomic_path, disk_full
+from openloop_cli.writers.atomic import atomic_path, disk_full, signals_wait
 from openloop_cli.writers.frames import checked, checked_fps
 
 CRF = 18
@@ -79,12 +79,15 @@ def _encode(
     # A file instead of a pipe: nobody would read the pipe while we write, and a talkative
     # ffmpeg would wait for ever.
     with tempfile.TemporaryFile() as messages:
-        process = _start(command, messages)
+        process = None
         try:
+            with signals_wait():
+                process = _start(command, messages)
             _feed(process, images)
             status = process.wait()
         finally:
-            _end(process)
+            if process is not None:
+                _end(process)
         if status != 0 or partial.stat().st_size == 0:
             messages.seek(0)
             raise _failed(path, partial, status, messages.read().decode(errors="replace"))

@@ -55,7 +55,7 @@ MERGES = "b0: &b0 {k: 1}\n" + "".join(
 GOOD = {
     "format": "openloop-metrics",
     "version": 1,
-    "rollout": {"windows": [f"{UUID}:0"], "length": 8, "context": 4},
+    "rollout": {"windows": [f"{UUID}:0", f"{UUID}:3"], "length": 8, "context": 4},
 }
 
 

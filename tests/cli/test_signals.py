@@ -15,7 +15,7 @@ from tests.synthetic_run import make_run
 
 from .command import PROGRAM, environment, listing, openloop, process
 
-SMALL = ["--length", "4", "--sequences", "1", "--no-evaluate"]
+SMALL = ["--length", "8", "--sequences", "3", "--no-evaluate"]
 
 
 @pytest.fixture(scope="module")
@@ -126,9 +126,8 @@ def tiny_disk(tmp_path):
 @pytest.mark.parametrize("ending", [".mp4", ".gif", ".apng", ".png", ".npz"])
 def test_a_full_disk(ending, run, tiny_disk):
     out = tiny_disk / f"x{ending}"
-    args = ["--length", 8, "--no-evaluate", "--no-cache", "--quiet"]
-    (tiny_disk / "filler").write_bytes(bytes(50_000))
-    done = openloop("render", run, run, "-o", out, *args)
+    (tiny_disk / "filler").write_bytes(bytes(57_344))
+    done = openloop("render", run, run, "-o", out, *SMALL, "--no-cache", "--quiet")
     assert (done.returncode, done.stdout) == (1, "")
     lines = done.stderr.splitlines()
     assert lines[0].startswith(f"error: {out}: the disk is full: wrote ")
@@ -215,9 +214,10 @@ def test_more_memory_than_there_is(run, out, monkeypatch):
     assert listing(out) == []
 
 
-def test_pictures_too_large_to_encode(tmp_path, run, out):
-    args = ["--scale", 128, "--show", 16, "--sequences", 16, "--length", 4, "--no-evaluate"]
-    done = openloop("render", run, run, "-o", out / "x.mp4", *args, "--no-cache", "--quiet")
+def test_pictures_too_large_to_encode(run, out, monkeypatch):
+    monkeypatch.setattr("openloop_cli.grid.explained.MOST_PIXELS", 400)
+    done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--no-cache", "--quiet")
     assert done.returncode == 1
-    assert "pixels: at most 16384 on a side" in done.stderr
+    assert "pixels: at most 400 on a side" in done.stderr
+    assert "hint: use a --scale below 8, or a smaller --show" in done.stderr
     assert listing(out) == []

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from openloop_cli.grid import error_row, prediction_rows
-from openloop_cli.grid.rows import as_rgb
+from openloop_cli.grid.rows import as_rgb, spread_row
 
 
 def coloured(difference, base=128):
@@ -62,3 +62,9 @@ def test_prediction_rows_are_truth_prediction_error():
     assert [row.label for row in rows] == ["truth", "prediction", "error"]
     assert all(row.video.shape == (2, 3, 4, 5, 3) for row in rows)
     assert (rows[1].video == 9).all()
+
+
+def test_spread_that_is_no_number_is_shown_as_none():
+    """A run that diverged: every future is the same black."""
+    spread = np.full((1, 2, 4, 4, 3), np.nan, np.float32)
+    np.testing.assert_array_equal(spread_row(spread).video, spread_row(np.zeros_like(spread)).video)

@@ -12,13 +12,14 @@ from jsonschema import Draft202012Validator
 from openloop_cli.job import ReportJob, run_job
 from openloop_cli.metrics_file import FORMAT, VERSION, read_metrics
 from openloop_cli.writers.metrics_json import DIGITS, metrics_json, plain, write_metrics
-from tests.synthetic_run import make_run
+from tests.synthetic_run import make_params, make_run
 
 GENUINE = Path(__file__).parents[1] / "fixtures" / "dmc_proprio"
 SCHEMA = json.loads(files("openloop_cli.writers").joinpath("metrics.schema.json").read_text())
 # Few, because each takes a compilation.
 KINDS = {
     "futures": {"samples": 3},
+    "diverged, futures": {"samples": 3},
     "prediction only": {"evaluate": False},
     "one window": {"sequences": 1, "windows": ("1:0",)},
     "a bare checkpoint": {"evaluate": False},
@@ -28,18 +29,24 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A run with images, the same without config and step, and a genuine one without images."""
+    """A run with images, the same without config and step, the same full of NaN, and a genuine
+    one without images."""
     folder = tmp_path_factory.mktemp("runs")
     images, bare = make_run(folder / "images"), make_run(folder / "bare")
     (bare / "config.yaml").unlink()
     for path in bare.glob("ckpt/*/step.pkl"):
         path.unlink()
-    return {"images": images, "bare": bare, "none": GENUINE}
+    nothing = {
+        name: np.full_like(x, np.nan) if x.dtype.kind == "f" else x
+        for name, x in make_params().items()
+    }
+    diverged = make_run(folder / "diverged", params=nothing)
+    return {"images": images, "bare": bare, "none": GENUINE, "diverged": diverged}
 
 
 def render(runs, folder: Path, kind: str, options: dict) -> Path:
-    name = "none" if "no images" in kind else "bare" if "bare" in kind else "images"
-    run = runs[name]
+    named = {"no images": "none", "a bare": "bare", "diverged": "diverged"}
+    run = next((runs[name] for part, name in named.items() if part in kind), runs["images"])
     options = {"out": "x.mp4", "sequences": 3, "length": 8} | options
     options["out"] = folder / options["out"]
     run_job(ReportJob(run, (run,), cache=False, **options))
@@ -89,6 +96,16 @@ def test_what_is_written_is_as_the_schema_says(kind, written):
     assert not errors, [f"{'/'.join(map(str, e.absolute_path))}: {e.message}" for e in errors]
     assert ("drift" in tree) == KINDS[kind].get("evaluate", True)
     assert ("spread" in next(iter(tree["observations"].values()))) == ("futures" in kind)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_what_diverged_is_null(written):
+    tree = json.loads(written["diverged, futures"])
+    for numbers in tree["headline"].values():
+        assert numbers["skill"] is None
+        assert numbers["useful_horizon"]["steps"] is None
+    assert tree["drift"]["mean"] is None
+    assert any("NaN or Infinity in" in note for note in tree["notes"])
 
 
 @pytest.mark.parametrize(
