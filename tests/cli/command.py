@@ -10,7 +10,10 @@ from unittest import mock
 
 from openloop_cli.cli import main
 
-PROGRAM = [sys.executable, "-c", "from openloop_cli.cli import main; main()"]
+
+def program(before: str = "") -> list[str]:
+    """`openloop` for a process of its own, which does some Python before."""
+    return [sys.executable, "-c", f"{before}\nfrom openloop_cli.cli import main; main()"]
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,10 @@ def openloop(*args) -> Done:
     return Done(code, out.getvalue(), err.getvalue())
 
 
-def process(*args, **options) -> subprocess.CompletedProcess:
+def process(*args, before: str = "", **options) -> subprocess.CompletedProcess:
     """In a process of its own."""
     options = {"capture_output": True, "text": True, "timeout": 240} | options
-    return subprocess.run([*PROGRAM, *map(str, args)], **options)
+    return subprocess.run([*program(before), *map(str, args)], **options)
 
 
 def environment(**more) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shlex
 import signal
 import subprocess
@@ -13,8 +12,11 @@ import pytest
 
 from tests.synthetic_run import make_run
 
-from .command import PROGRAM, environment, listing, openloop, process
+from .command import environment, listing, openloop, process, program
 
+# Children of a shell's background jobs ignore SIGINT.
+AS_ON_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
 SMALL = ["--length", "8", "--sequences", "3", "--no-evaluate"]
 
 
@@ -45,13 +47,11 @@ def wait_for(condition, process: subprocess.Popen) -> None:
 
 def start(*args, env) -> subprocess.Popen:
     return subprocess.Popen(
-        [*PROGRAM, *map(str, args)],
+        [*program(AS_ON_A_TERMINAL), *map(str, args)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=env,
-        # As on a terminal: children of a shell's background jobs ignore SIGINT.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -94,15 +94,11 @@ def test_while_rolling_out(number, run, out):
     assert listing(out) == []
 
 
-def limited(nbytes: int):
-    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, nbytes))
-
-
 @pytest.mark.parametrize(("name", "says"), [("x.mp4", "larger than files"), ("x.npz", "too large")])
 def test_a_limit_on_files(name, says, run, out):
     """As `ulimit -f` sets it; ffmpeg dies of a signal there, Python gets an error."""
     args = ["render", run, run, "-o", out / name, *SMALL, "--no-cache", "--quiet"]
-    done = process(*args, preexec_fn=limited(2048))
+    done = process(*args, before=LIMITED)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[0].startswith(f"error: {out / name}: ")
     assert says in done.stderr
@@ -152,7 +148,7 @@ def test_a_full_disk_at_the_last_file(run, out, tiny_disk):
 
 def shell(line: str, *args, **more) -> subprocess.CompletedProcess:
     """`openloop ARGS` in place of `@` in a line of shell."""
-    command = line.replace("@", shlex.join([*PROGRAM, *map(str, args)]))
+    command = line.replace("@", shlex.join([*program(), *map(str, args)]))
     return subprocess.run(
         ["bash", "-c", command], capture_output=True, text=True, timeout=240, check=False, **more
     )
