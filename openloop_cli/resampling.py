@@ -14,8 +14,8 @@ Introduction to the Bootstrap*, chapter 12.5. Two things are ours, chosen by sim
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -26,6 +26,8 @@ PER_TAIL = 50
 SE_FLOOR = 1 / 3
 # Numbers in the largest array that is held at once.
 CELLS = 1 << 20
+# Of the largest draw that is kept for the next quantity: 2 MB.
+_KEPT = 1 << 18
 
 
 def enough(level: float) -> int:
@@ -106,8 +108,20 @@ def _tail(level: float) -> float:
     return (1 - level) / 2
 
 
-def _shares(count: int, resamples: int, seed: int) -> Iterator[Array]:
+def _shares(count: int, resamples: int, seed: int) -> Iterable[Array]:
     """How large a share of each resample every window is: blocks of (n, resamples)."""
+    if count * resamples <= _KEPT:
+        return _few_shares(count, resamples, seed)
+    return _drawn_shares(count, resamples, seed)
+
+
+@lru_cache(maxsize=16)
+def _few_shares(count: int, resamples: int, seed: int) -> tuple[Array, ...]:
+    """All numbers of a report resample the same few windows, so they are drawn once."""
+    return tuple(_drawn_shares(count, resamples, seed))
+
+
+def _drawn_shares(count: int, resamples: int, seed: int) -> Iterator[Array]:
     rng = np.random.default_rng(seed)
     most = max(1, CELLS // count)
     for done in range(0, resamples, most):
