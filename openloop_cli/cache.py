@@ -11,6 +11,7 @@ import os
 import platform
 import shutil
 import stat
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -51,6 +52,8 @@ def enable_cache() -> str | None:
         return f"no compilation cache: {error}"
     import jax
 
+    # An entry that cannot be written, on a full disk, or read is compiled again; nobody has to act.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation")
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

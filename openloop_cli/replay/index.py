@@ -43,7 +43,8 @@ def open_replay(paths: Path | Sequence[Path]) -> "Replay":
         try:
             found.extend(_list(path) if path.is_dir() else [_explicit(path)])
         except OSError as error:
-            raise ReplayError(f"{path}: it cannot be read: {error.strerror or error}") from None
+            place = error.filename if isinstance(error.filename, str) else path
+            raise ReplayError(f"{place}: it cannot be read: {error.strerror or error}") from None
     return Replay(found)
 
 

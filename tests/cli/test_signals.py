@@ -95,10 +95,10 @@ def test_while_rolling_out(number, run, out):
 
 
 @pytest.mark.parametrize(("name", "says"), [("x.mp4", "larger than files"), ("x.npz", "too large")])
-def test_a_limit_on_files(name, says, run, out):
+def test_a_limit_on_files(name, says, run, out, surroundings):
     """As `ulimit -f` sets it; ffmpeg dies of a signal there, Python gets an error."""
-    args = ["render", run, run, "-o", out / name, *SMALL, "--no-cache", "--quiet"]
-    done = process(*args, before=LIMITED)
+    args = ["render", run, run, "-o", out / name, *SMALL, "--quiet"]
+    done = process(*args, before=LIMITED, env=surroundings)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[0].startswith(f"error: {out / name}: ")
     assert says in done.stderr
