@@ -106,44 +106,66 @@ def test_a_limit_on_files(name, says, run, out, surroundings):
     assert listing(out) == []
 
 
-@pytest.fixture
-def tiny_disk(tmp_path):
-    """A file system of 64 kB."""
-    folder = tmp_path / "disk"
+ENDINGS = (".mp4", ".gif", ".apng", ".png", ".npz")
+FULL_DISK = """
+import json, sys
+from pathlib import Path
+from tests.cli.command import listing, openloop
+run, disk, *options = sys.argv[1:]
+done = []
+for filler, name in json.loads(sys.stdin.read()):
+    for path in Path(disk).iterdir():
+        path.unlink()
+    (Path(disk) / "filler").write_bytes(bytes(filler))
+    told = openloop("render", run, run, "-o", f"{disk}/{name}", *options)
+    done.append([told.returncode, told.stdout, told.stderr, listing(Path(disk))])
+print(json.dumps(done))
+"""
+
+
+def on_a_tiny_disk(run, folder, fillings, env) -> list:
+    """Renders onto a file system of 64 kB, which goes when the process does: for each number of
+    bytes that lie there and each name, the code, stdout, stderr, and what lies there then."""
     folder.mkdir()
-    mounted = os.geteuid() == 0 and sys.platform == "linux"
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "openloop-test", str(folder)]
-    if not mounted or subprocess.run(command, capture_output=True, check=False).returncode:
+    mount = f"mount -t tmpfs -o size=64k openloop-test {shlex.quote(str(folder))}"
+    alone = ["unshare", "--map-root-user", "--mount", "bash", "-c"]
+    try:
+        subprocess.run([*alone, mount], capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
         pytest.skip("no right to mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    options = [*SMALL, "--style", "reference", "--no-cache", "--quiet"]
+    driver = [sys.executable, "-c", FULL_DISK, str(run), str(folder), *options]
+    done = subprocess.run(
+        [*alone, f"{mount} && {shlex.join(driver)}"],
+        input=json.dumps(fillings),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env=env,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("ending", [".mp4", ".gif", ".apng", ".png", ".npz"])
-def test_a_full_disk(ending, run, tiny_disk):
-    out = tiny_disk / f"x{ending}"
-    (tiny_disk / "filler").write_bytes(bytes(57_344))
-    done = openloop("render", run, run, "-o", out, *SMALL, "--no-cache", "--quiet")
-    assert (done.returncode, done.stdout) == (1, "")
-    lines = done.stderr.splitlines()
-    assert lines[0].startswith(f"error: {out}: the disk is full: wrote ")
-    assert lines[1:] == ["hint: make room, or write to another disk"]
-    assert listing(tiny_disk) == ["filler"]
-
-
-def test_a_full_disk_at_the_last_file(run, out, tiny_disk):
-    """What was written whole before stays; what was not does not."""
+def test_a_full_disk(run, out, tmp_path, surroundings):
+    """Each kind of file, and the last file of several: what was whole before stays."""
     args = [*SMALL, "--style", "reference", "--no-cache", "--quiet"]
     assert openloop("render", run, run, "-o", out / "x.apng", *args).returncode == 0
-    page = os.statvfs(tiny_disk).f_frsize
-    needed = -(-(out / "x.apng").stat().st_size // page) * page
-    assert (out / "x.metrics.json").stat().st_size > 2 * page
-    left = os.statvfs(tiny_disk).f_bavail * page
-    (tiny_disk / "filler").write_bytes(bytes(left - needed - page))
-    done = openloop("render", run, run, "-o", tiny_disk / "x.apng", *args)
-    assert done.returncode == 1
-    assert "x.metrics.json: the disk is full: wrote " in done.stderr
-    assert listing(tiny_disk) == ["filler", "x.apng"]
+    assert (out / "x.metrics.json").stat().st_size > 2 * 4096
+    needed = -(-(out / "x.apng").stat().st_size // 4096) * 4096
+    disk = tmp_path / "disk"
+    fillings = [(61_440, f"x{ending}") for ending in ENDINGS]
+    fillings.append((65_536 - needed - 4096, "last.apng"))
+    *each, last = on_a_tiny_disk(run, disk, fillings, surroundings)
+    for (_, name), (code, stdout, stderr, left) in zip(fillings[:-1], each, strict=True):
+        assert (code, stdout, left) == (1, "", ["filler"])
+        lines = stderr.splitlines()
+        assert lines[0].startswith(f"error: {disk / name}: the disk is full: wrote ")
+        assert lines[1:] == ["hint: make room, or write to another disk"]
+    assert last[0] == 1
+    assert last[2].startswith(f"error: {disk}/last.metrics.json: the disk is full: wrote ")
+    assert last[3] == ["filler", "last.apng"]
 
 
 def shell(line: str, *args, **more) -> subprocess.CompletedProcess:

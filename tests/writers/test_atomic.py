@@ -169,5 +169,9 @@ def test_somebody_elses_sigterm_handler_stays(tmp_path):
 
 
 def test_sigterm_means_what_it_did_before_afterwards(tmp_path):
-    write_text(tmp_path / "a.txt", "a")
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        write_text(tmp_path / "a.txt", "a")
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
