@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from openloop_cli.config import DecoderConfig, EncoderConfig, HeadConfig, ModelConfig, RSSMConfig
+from openloop_cli.config.presets import SIZES
 from openloop_cli.model import Model, load_model, place_model
 from openloop_cli.openloop import OpenLoop, roll_out
 from openloop_cli.replay import Windows
@@ -29,16 +30,6 @@ from openloop_cli.world_model import decoder, encoder, nets
 from openloop_cli.world_model.shapes import expected_shapes
 
 SAMPLE = Path(__file__).resolve().parents[1] / "sample_data" / "dmc_cheetah_run"
-# Of the reference's configs.yaml: deter, hidden, classes, depth, units.
-SIZES = {
-    "1m": (512, 64, 4, 4, 64),
-    "12m": (2048, 256, 16, 16, 256),
-    "25m": (3072, 384, 24, 24, 384),
-    "50m": (4096, 512, 32, 32, 512),
-    "100m": (6144, 768, 48, 48, 768),
-    "200m": (8192, 1024, 64, 64, 1024),
-    "400m": (12288, 1536, 96, 96, 1536),
-}
 
 
 def main() -> None:
@@ -143,7 +134,7 @@ def prepared(size: str, count: int, length: int) -> tuple[Model, Windows]:
 
 def synthetic(size: str, count: int, length: int, dtype: str = "float32") -> tuple[Model, Windows]:
     """A model of one of the reference's sizes with random parameters, and random windows."""
-    deter, hidden, classes, depth, units = SIZES[size]
+    deter, hidden, classes, depth, units = SIZES[f"size{size}"]
     shared = {"act": "silu"}
     config = ModelConfig(
         enc=EncoderConfig(depth=depth, units=units, **shared),

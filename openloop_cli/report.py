@@ -143,7 +143,7 @@ def make_report(
             raise OptionError(f"key {key!r}: the run observes {', '.join(loop.truth)}")
     if keys:
         truth = {key: x for key, x in loop.truth.items() if key in keys}
-        loop = OpenLoop(**{**_fields(loop), "truth": truth})
+        loop = replace(loop, truth=truth)
     return Report(loop, config, name, step, tuple(keys))
 
 
@@ -211,10 +211,6 @@ def horizon_words(horizon: Mapping[str, Any]) -> str:
     if horizon["steps"] is None:
         return "undefined"
     return f"{'≥ ' if horizon['at_least'] else ''}{horizon['steps']} of {horizon['of']} steps"
-
-
-def _fields(loop: OpenLoop) -> dict[str, Any]:
-    return {name: getattr(loop, name) for name in loop.__dataclass_fields__}
 
 
 def _gif(frames: Frames) -> bytes:

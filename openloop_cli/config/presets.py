@@ -3,7 +3,7 @@
 from openloop_cli.config.settings import ModelConfig
 
 # deter, hidden, classes, depth, units; all of them scale together.
-_SIZES = {
+SIZES = {
     "size1m": (512, 64, 4, 4, 64),
     "size12m": (2048, 256, 16, 16, 256),
     "size25m": (3072, 384, 24, 24, 384),
@@ -35,7 +35,7 @@ def nearest_preset(model: ModelConfig, *, images: bool) -> tuple[str, tuple[str,
             for what, size, values in zip(_NAMES, sizes, found, strict=True)
             if values - {size}
         )
-        for name, sizes in _SIZES.items()
+        for name, sizes in SIZES.items()
     }
     name = min(others, key=lambda name: len(others[name]))
     return (name, others[name]) if len(others[name]) <= _MOST_OTHER else None
