@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from openloop_cli.compare import Comparison, compare
-from openloop_cli.comparison_tree import comparison_tree
-from openloop_cli.entries import DRAWN, PAIRED, Entry
+from openloop_cli.comparison.compare import Comparison, compare
+from openloop_cli.comparison.entries import DRAWN, PAIRED, Entry
+from openloop_cli.comparison.metric_names import shown
+from openloop_cli.comparison.tree import comparison_tree
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.job import VIDEO_KINDS, Progress, ReportJob, measure_job, out_path
-from openloop_cli.metric_names import shown
 from openloop_cli.metrics_file import read_metrics
 from openloop_cli.writers.markdown import write_comparison_markdown
 from openloop_cli.writers.metrics_json import plain, write_metrics

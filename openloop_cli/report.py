@@ -23,8 +23,8 @@ from openloop_cli.grid import (
     reference_grid,
 )
 from openloop_cli.grid.reference import to_levels
-from openloop_cli.measure import measure
-from openloop_cli.metrics_tree import Tree, result_tree
+from openloop_cli.measures.measure import measure
+from openloop_cli.measures.metrics_tree import Tree, result_tree
 from openloop_cli.openloop import OpenLoop
 
 

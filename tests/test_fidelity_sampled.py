@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from openloop_cli import metrics
+from openloop_cli.measures import metrics
 from tests.golden import run_case
 
 DRAWS = 32

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from openloop_cli.batch.plan import Item
-from openloop_cli.entries import DRAWN, PAIRED
+from openloop_cli.comparison.entries import DRAWN, PAIRED
 from openloop_cli.errors import OpenloopError, ReplayError
 
 DONE, SKIPPED, FAILED, WAITING = "done", "skipped", "failed", "waiting"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from openloop_cli.check import Finding, Limit
+    from openloop_cli.comparison.check import Finding, Limit
 
 FAILED = 3
 
@@ -62,8 +62,8 @@ def check(
     PATH is as the file is nested: headline.image.skill, reward.imagined.mae.mean,
     observations.image.imagined.model.psnr.per_step.4. Put names that hold dots into double quotes.
     """
-    from openloop_cli import check as gate
-    from openloop_cli.entries import Entry
+    from openloop_cli.comparison import check as gate
+    from openloop_cli.comparison.entries import Entry
     from openloop_cli.metrics_file import read_metrics
 
     limits = [_limit("min", text) for text in least or ()]
@@ -87,7 +87,7 @@ def check(
 
 
 def _limit(kind: Literal["min", "max"], text: str) -> "Limit":
-    from openloop_cli.check import parse_limit
+    from openloop_cli.comparison.check import parse_limit
 
     limit = parse_limit(kind, text)
     if limit is None:

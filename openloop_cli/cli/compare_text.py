@@ -9,9 +9,9 @@ from rich.text import Text
 
 from openloop_cli.cli.terminal import say
 from openloop_cli.cli.wide import stdout
-from openloop_cli.compare import Comparison, Row, cell_text, mark
+from openloop_cli.comparison.compare import Comparison, Row, cell_text, mark
+from openloop_cli.comparison.metric_names import shown
 from openloop_cli.comparison_job import ComparisonResult
-from openloop_cli.metric_names import shown
 
 _STYLES = {"better": "green", "worse": "red", "same": ""}
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from openloop_cli.arrays import Array
-from openloop_cli.compare import Comparison, Row, cell_text, mark
+from openloop_cli.comparison.compare import Comparison, Row, cell_text, mark
+from openloop_cli.comparison.metric_names import shown
 from openloop_cli.grid import image_row
-from openloop_cli.metric_names import shown
 from openloop_cli.writers.page import (
     Media,
     PageEntry,

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from openloop_cli.check import Finding, number_text
-from openloop_cli.metric_names import shown
+from openloop_cli.comparison.check import Finding, number_text
+from openloop_cli.comparison.metric_names import shown
 from openloop_cli.writers.atomic import write_bytes
 
 _MOST = 2000

@@ -8,10 +8,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from openloop_cli.check import Finding, number_text
-from openloop_cli.compare import Comparison, Row, cell_text, mark
+from openloop_cli.comparison.check import Finding, number_text
+from openloop_cli.comparison.compare import Comparison, Row, cell_text, mark
+from openloop_cli.comparison.metric_names import shown
 from openloop_cli.errors import OutputError
-from openloop_cli.metric_names import shown
 from openloop_cli.writers.atomic import write_text
 
 # GitHub shows no step summary above 1 MiB; what else a step writes needs room too.

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openloop_cli.compare import compare
+from openloop_cli.comparison.compare import compare
+from openloop_cli.comparison.entries import Entry
 from openloop_cli.comparison_job import (
     ComparisonJob,
     Pictures,
@@ -18,7 +19,6 @@ from openloop_cli.comparison_job import (
     run_comparison,
     write_video,
 )
-from openloop_cli.entries import Entry
 from openloop_cli.errors import OpenloopError
 from openloop_cli.job import ReportJob
 from openloop_cli.metrics_file import read_metrics

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from openloop_cli.grid import image_row
-from openloop_cli.metrics import mse, psnr_of
+from openloop_cli.measures.metrics import mse, psnr_of
 from openloop_cli.writers.page import make_player, order_windows
 
 

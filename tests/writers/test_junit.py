@@ -2,7 +2,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from openloop_cli.check import Finding
+from openloop_cli.comparison.check import Finding
 from openloop_cli.errors import OutputError
 from openloop_cli.writers.junit import junit_xml, write_junit
 

@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from openloop_cli.check import Finding
-from openloop_cli.compare import compare
+from openloop_cli.comparison.check import Finding
+from openloop_cli.comparison.compare import compare
 from openloop_cli.errors import OutputError
 from openloop_cli.writers.markdown import (
     MAX_BYTES,

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from openloop_cli import metrics
 from openloop_cli.arrays import Array, PerFrame
-from openloop_cli.statistics import Interval, interval
+from openloop_cli.measures import metrics
+from openloop_cli.measures.statistics import Interval, interval
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,16 +7,16 @@ interval of its change says so; `LEVEL` holds for all marks of a comparison toge
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from openloop_cli.entries import DRAWN, PAIRED, Entry, what_differs
-from openloop_cli.errors import MetricsError
-from openloop_cli.pairing import Change, judge, judge_horizon
-from openloop_cli.quantities import (
+from openloop_cli.comparison.entries import DRAWN, PAIRED, Entry, what_differs
+from openloop_cli.comparison.pairing import Change, judge, judge_horizon
+from openloop_cli.comparison.quantities import (
     Quantity,
     reward_quantity,
     skill_quantity,
     step_quantity,
 )
-from openloop_cli.statistics import familywise
+from openloop_cli.errors import MetricsError
+from openloop_cli.measures.statistics import familywise
 
 LEVEL = 0.95
 HORIZON = "useful horizon"

@@ -18,7 +18,13 @@ from typing import NamedTuple
 import numpy as np
 
 from openloop_cli.arrays import Array, PerFrame
-from openloop_cli.statistics import Interval, interval, mean_over_windows, paired_ratios, ratio
+from openloop_cli.measures.statistics import (
+    Interval,
+    interval,
+    mean_over_windows,
+    paired_ratios,
+    ratio,
+)
 
 # An MSE of images in [0, 1] that nobody sees: 100 dB, where `metrics.psnr` ends too.
 INVISIBLE = 1e-10

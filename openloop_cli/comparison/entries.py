@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from openloop_cli.arrays import Array
+from openloop_cli.comparison.metric_names import path_text, shown
 from openloop_cli.errors import MetricsError
-from openloop_cli.metric_names import path_text, shown
 
 # What must be the same for windows to be paired, and for a comparison to be of the model alone.
 PAIRED = ("windows", "length", "context")

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from openloop_cli.arrays import Array
-from openloop_cli.measure import ERROR_METRIC, Numbers, Observation, n_step_returns
+from openloop_cli.measures.measure import ERROR_METRIC, Numbers, Observation, n_step_returns
+from openloop_cli.measures.series import Series, resolve
+from openloop_cli.measures.skill import Skill, reconstruction_skill, skill, useful_horizon
 from openloop_cli.openloop import OpenLoop
-from openloop_cli.series import Series, resolve
-from openloop_cli.skill import Skill, reconstruction_skill, skill, useful_horizon
 
 Tree = dict[str, Any]
 

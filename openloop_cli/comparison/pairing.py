@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from openloop_cli.arrays import Array
-from openloop_cli.entries import Entry
-from openloop_cli.metric_names import path_text
-from openloop_cli.quantities import (
+from openloop_cli.comparison.entries import Entry
+from openloop_cli.comparison.metric_names import path_text
+from openloop_cli.comparison.quantities import (
     Quantity,
     imagined_quantity,
     observed_quantity,
@@ -17,7 +17,7 @@ from openloop_cli.quantities import (
     reward_quantity,
     skill_quantity,
 )
-from openloop_cli.statistics import Interval, Verdict, familywise, interval, verdict
+from openloop_cli.measures.statistics import Interval, Verdict, familywise, interval, verdict
 
 
 @dataclass(frozen=True)

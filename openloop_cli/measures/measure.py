@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from openloop_cli import metrics
 from openloop_cli.arrays import Array, PerFrame
+from openloop_cli.measures import metrics
 from openloop_cli.openloop import OpenLoop, Trace
 
 # The metric that skill is made of, by kind of observation.

@@ -3,14 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from openloop_cli.compare import cell_text, compare, mark
+from openloop_cli.comparison.compare import cell_text, compare, mark
+from openloop_cli.comparison.entries import Entry
+from openloop_cli.comparison.tree import comparison_tree, curves_by_horizon, curves_by_step
 from openloop_cli.comparison_job import labelled
-from openloop_cli.comparison_tree import comparison_tree, curves_by_horizon, curves_by_step
-from openloop_cli.entries import Entry
 from openloop_cli.errors import MetricsError
 from openloop_cli.writers.metrics_json import metrics_json
-
-from .trees import H, entry_of, errors, tree_of
+from tests.trees import H, entry_of, errors, tree_of
 
 
 def pair(**changes):

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from openloop_cli.entries import PAIRED, Entry, what_differs
+from openloop_cli.comparison.entries import PAIRED, Entry, what_differs
+from openloop_cli.comparison.metric_names import find_number, shown
+from openloop_cli.comparison.pairing import Change, headline_changes
 from openloop_cli.errors import MetricsError
-from openloop_cli.metric_names import find_number, shown
-from openloop_cli.pairing import Change, headline_changes
 
 LEVEL = 0.95
 

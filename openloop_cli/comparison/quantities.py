@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from openloop_cli.arrays import Array
-from openloop_cli.entries import Entry
-from openloop_cli.metric_names import path_text
-from openloop_cli.metrics import MSE_FLOOR, psnr_of
-from openloop_cli.statistics import Interval, interval, ratio
+from openloop_cli.comparison.entries import Entry
+from openloop_cli.comparison.metric_names import path_text
+from openloop_cli.measures.metrics import MSE_FLOOR, psnr_of
+from openloop_cli.measures.statistics import Interval, interval, ratio
 
 # At high levels, those of a number out of many, 50 resamples beyond each end would be millions.
 _PER_TAIL, _MOST_RESAMPLES = 50, 100_000

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pytest
 
-from openloop_cli.skill import (
+from openloop_cli.measures.skill import (
     DECODER,
     NOTHING_MOVED,
     Errors,
@@ -16,7 +16,7 @@ from openloop_cli.skill import (
     skill_change,
     useful_horizon,
 )
-from openloop_cli.statistics import paired, verdict
+from openloop_cli.measures.statistics import paired, verdict
 
 STEPS = 25
 

@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from openloop_cli import resampling
 from openloop_cli.arrays import Array
+from openloop_cli.measures import resampling
 
 Verdict = Literal["better", "worse", "same"]
 

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
+from openloop_cli.comparison.metric_names import find_number, number_paths, path_text, shown
 from openloop_cli.errors import MetricsError
-from openloop_cli.metric_names import find_number, number_paths, path_text, shown
 
 TREE = {
     "headline": {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from openloop_cli import metrics
+from openloop_cli.measures import metrics
 
 
 def pair(seed, shape, noise=0.1):

@@ -1,10 +1,9 @@
 import pytest
 
-from openloop_cli.check import Limit, change_text, check, number_text, parse_limit
+from openloop_cli.comparison.check import Limit, change_text, check, number_text, parse_limit
+from openloop_cli.comparison.pairing import Change
 from openloop_cli.errors import MetricsError
-from openloop_cli.pairing import Change
-
-from .trees import H, entry_of, errors
+from tests.trees import H, entry_of, errors
 
 HEADLINE = [
     "headline.image.useful_horizon.steps", "headline.image.context", "headline.image.imagined",

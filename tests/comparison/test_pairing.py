@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from openloop_cli.entries import Entry
-from openloop_cli.pairing import Change, headline_changes, judge, judge_horizon
-from openloop_cli.quantities import (
+from openloop_cli.comparison.entries import Entry
+from openloop_cli.comparison.pairing import Change, headline_changes, judge, judge_horizon
+from openloop_cli.comparison.quantities import (
     imagined_quantity,
     observed_quantity,
     reconstruction_quantity,
@@ -15,10 +15,9 @@ from openloop_cli.quantities import (
     skill_quantity,
     step_quantity,
 )
+from tests.trees import B, H, entry_of, errors
 
-from .trees import B, H, entry_of, errors
-
-SEEDS = Path(__file__).parent / "fixtures" / "seeds" / "cheetah.npz"
+SEEDS = Path(__file__).parents[1] / "fixtures" / "seeds" / "cheetah.npz"
 
 
 def changed(change):

@@ -6,8 +6,15 @@ import warnings
 import numpy as np
 import pytest
 
-from openloop_cli import resampling
-from openloop_cli.statistics import familywise, interval, paired, paired_ratios, ratio, verdict
+from openloop_cli.measures import resampling
+from openloop_cli.measures.statistics import (
+    familywise,
+    interval,
+    paired,
+    paired_ratios,
+    ratio,
+    verdict,
+)
 
 RUNS = 2500
 

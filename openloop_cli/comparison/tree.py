@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import openloop_cli
-from openloop_cli.compare import LEVEL, Comparison, Row
-from openloop_cli.entries import DRAWN, PAIRED, Entry
-from openloop_cli.metric_names import shown
+from openloop_cli.comparison.compare import LEVEL, Comparison, Row
+from openloop_cli.comparison.entries import DRAWN, PAIRED, Entry
+from openloop_cli.comparison.metric_names import shown
 
 FORMAT, VERSION = "openloop-comparison", 1
 

@@ -1,0 +1,1 @@
+"""Metrics trees against each other and against limits, by paired intervals. Pure."""

@@ -1,0 +1,1 @@
+"""OpenLoop -> numbers: errors, baselines, intervals, skill, the tree of metrics.json."""
