@@ -22,8 +22,10 @@ import numpy as np
 from openloop_cli.config import DecoderConfig, EncoderConfig, HeadConfig, ModelConfig, RSSMConfig
 from openloop_cli.config.presets import SIZES
 from openloop_cli.model import Model, load_model, place_model
-from openloop_cli.openloop import OpenLoop, roll_out
 from openloop_cli.replay import Windows
+from openloop_cli.rollout import programs
+from openloop_cli.rollout.result import OpenLoop
+from openloop_cli.rollout.roll_out import roll_out
 from openloop_cli.run import open_run
 from openloop_cli.spaces import Space, Spaces
 from openloop_cli.world_model import decoder, encoder, nets
@@ -88,14 +90,12 @@ def turn_by_turn(
 
 def plain(run: Callable[..., OpenLoop]) -> OpenLoop:
     """The same rollout, every frame encoded, pixels repeated before they are convolved."""
-    from openloop_cli import openloop
-
     with (
         mock.patch.object(decoder, "upsampling_conv", repeat_then_convolve),
-        mock.patch.object(openloop, "_observe", _PLAIN_OBSERVE),
-        mock.patch.object(openloop, "_imagine", _PLAIN_IMAGINE),
-        mock.patch.object(openloop, "encode", encode_all),
-        mock.patch.object(openloop, "decode", decode_at_once),
+        mock.patch.object(programs, "observe", _PLAIN_OBSERVE),
+        mock.patch.object(programs, "imagine", _PLAIN_IMAGINE),
+        mock.patch.object(programs, "encode", encode_all),
+        mock.patch.object(programs, "decode", decode_at_once),
         mock.patch.object(encoder, "pooling_conv", convolve_then_pool),
     ):
         return run()
@@ -172,16 +172,14 @@ def synthetic(size: str, count: int, length: int, dtype: str = "float32") -> tup
 def _own_compilation(name: str, static: tuple[str, ...]) -> Any:
     """The stage as another function, for jax keeps traces by function: it traces what was put
     in place of its parts."""
-    from openloop_cli import openloop
-
-    own = getattr(openloop, name).__wrapped__
+    own = getattr(programs, name).__wrapped__
     copy = FunctionType(own.__code__, own.__globals__, own.__name__, None, own.__closure__)
     copy.__kwdefaults__ = own.__kwdefaults__
     return jax.jit(copy, static_argnames=static)
 
 
-_PLAIN_OBSERVE = _own_compilation("_observe", ("config", "spaces", "block", "context", "steps"))
-_PLAIN_IMAGINE = _own_compilation("_imagine", ("config", "spaces", "block", "samples"))
+_PLAIN_OBSERVE = _own_compilation("observe", ("config", "spaces", "block", "context", "steps"))
+_PLAIN_IMAGINE = _own_compilation("imagine", ("config", "spaces", "block", "samples"))
 
 if __name__ == "__main__":
     main()

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from openloop_cli.errors import OpenloopError
     from openloop_cli.job import ReportJob, run_job
     from openloop_cli.model import load_model
-    from openloop_cli.openloop import roll_out
     from openloop_cli.replay import open_replay
     from openloop_cli.report import make_report
+    from openloop_cli.rollout.roll_out import roll_out
     from openloop_cli.run import open_run
 
 __version__ = "0.1.0"
@@ -32,7 +32,7 @@ _HOMES = {
     "open_replay": "replay",
     "open_run": "run",
     "read_checkpoint": "checkpoints",
-    "roll_out": "openloop",
+    "roll_out": "rollout.roll_out",
     "run_job": "job",
 }
 

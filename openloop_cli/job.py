@@ -27,8 +27,8 @@ from openloop_cli.writers.atomic import check_writable
 from openloop_cli.writers.metrics_json import plain, write_metrics
 
 if TYPE_CHECKING:
-    from openloop_cli.openloop import OpenLoop
     from openloop_cli.report import Report
+    from openloop_cli.rollout.result import OpenLoop
 
 __all__ = ["VIDEO_KINDS", "JobResult", "Progress", "ReportJob", "measure_job", "run_job"]
 
@@ -99,7 +99,7 @@ def read_job(job: ReportJob, clock: Clock) -> Loaded:
     with clock.stage("read", 0.02), ThreadPoolExecutor(1) as pool:
         loaded = pool.submit(load_job, job, run)
         note = enable_cache() if job.cache else None
-        import openloop_cli.openloop  # noqa: F401
+        import openloop_cli.rollout.roll_out  # noqa: F401
 
         found = loaded.result()
         return replace(found, notes=(*found.notes, note)) if note else found
@@ -108,8 +108,8 @@ def read_job(job: ReportJob, clock: Clock) -> Loaded:
 def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> tuple["Report", dict[str, Any]]:
     """Rolls out what was read: the report, not measured yet, and its provenance."""
     from openloop_cli.model import place_model
-    from openloop_cli.openloop import roll_out
     from openloop_cli.report import make_report
+    from openloop_cli.rollout.roll_out import roll_out
 
     run = loaded.run
     with clock.stage("roll out", 0.25):

@@ -16,6 +16,7 @@ from openloop_cli.grid import (
     LINES_NOTE,
     Caption,
     Lines,
+    Row,
     explained_grid,
     future_rows,
     line_frames,
@@ -25,7 +26,7 @@ from openloop_cli.grid import (
 from openloop_cli.grid.reference import to_levels
 from openloop_cli.measures.measure import measure
 from openloop_cli.measures.metrics_tree import Tree, result_tree
-from openloop_cli.openloop import OpenLoop
+from openloop_cli.rollout.result import OpenLoop
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,27 @@ class Report:
         """
         if name not in self.loop.image_keys:
             return self._line_frames(self.pictures.get(name, (name,)), show, style)
-        truth, prediction = self.loop.truth[name][:show], self.loop.model.prediction[name][:show]
         if style == "reference":
-            return reference_grid(truth, prediction, self.loop.context)
+            truth, prediction = self.loop.truth[name], self.loop.model.prediction[name]
+            return reference_grid(truth[:show], prediction[:show], self.loop.context)
+        return explained_grid(
+            self.rows(name, show), self.loop.context, self.caption(name), scale=scale
+        )
+
+    def rows(self, key: str, show: int | None = None) -> list[Row]:
+        """What there is to see of an image key: truth, what was predicted, the error.
+
+        Args:
+          show: Windows, the first ones; None for all.
+        """
+        truth = self.loop.truth[key][:show]
         if self.loop.futures:
-            rows = future_rows(truth, *_futures(self.loop, name, show))
-        else:
-            rows = prediction_rows(truth, to_levels(prediction))
-        return explained_grid(rows, self.loop.context, self._caption(name), scale=scale)
+            return future_rows(truth, *_futures(self.loop, key, show))
+        return prediction_rows(truth, to_levels(self.loop.model.prediction[key][:show]))
+
+    def caption(self, key: str) -> Caption:
+        """Whose picture it is."""
+        return Caption(run=self.name, step="" if self.step is None else f"{self.step:,}", key=key)
 
     def _line_frames(self, keys: Sequence[str], show: int, style: str) -> Frames:
         if style == "reference":
@@ -106,11 +120,8 @@ class Report:
                 hint="use --style explained",
             )
         lines = [_lines(self.loop, key, show) for key in keys]
-        caption = replace(self._caption(", ".join(keys)), note=LINES_NOTE)
+        caption = replace(self.caption(", ".join(keys)), note=LINES_NOTE)
         return line_frames(lines, self.loop.context, caption)
-
-    def _caption(self, key: str) -> Caption:
-        return Caption(run=self.name, step="" if self.step is None else f"{self.step:,}", key=key)
 
     def _repr_html_(self) -> str:
         """In a notebook: the headline and the first picture, moving."""
@@ -157,7 +168,7 @@ def _lines(loop: OpenLoop, key: str, show: int) -> Lines:
     return Lines(key, truth, loop.model.prediction[key][:show], band, discrete)
 
 
-def _futures(loop: OpenLoop, key: str, show: int) -> tuple[Array, Array]:
+def _futures(loop: OpenLoop, key: str, show: int | None) -> tuple[Array, Array]:
     """The kept futures of the first windows and the spread of all, in levels, over all steps."""
     assert loop.futures is not None
     seen = loop.model.prediction[key][:show, : loop.context]

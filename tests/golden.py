@@ -11,9 +11,10 @@ import numpy as np
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.config import RunConfig, parse_config, read_config
 from openloop_cli.model import Model, place_model
-from openloop_cli.openloop import OpenLoop, roll_out
 from openloop_cli.replay import KeyInfo, Windows
 from openloop_cli.replay.names import uuid_text
+from openloop_cli.rollout.result import OpenLoop
+from openloop_cli.rollout.roll_out import roll_out
 from openloop_cli.spaces import infer_spaces
 from openloop_cli.world_model.shapes import check_params
 

@@ -18,7 +18,7 @@ import pytest
 from openloop_cli.grid import reference_grid, to_levels
 from openloop_cli.inputs import model_inputs
 from openloop_cli.model import on_device
-from openloop_cli.openloop import OpenLoop
+from openloop_cli.rollout.result import OpenLoop
 from openloop_cli.world_model import dists
 from openloop_cli.world_model.encoder import encode
 from tests.golden import RUNS, Case, architecture_case, run_case

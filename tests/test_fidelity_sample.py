@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from openloop_cli import load_model, open_run, roll_out
-from openloop_cli.openloop import OpenLoop
+from openloop_cli.rollout.result import OpenLoop
 
 GOLDEN = Path(__file__).parent / "fixtures" / "sample_run.golden.npz"
 

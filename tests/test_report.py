@@ -6,8 +6,8 @@ import pytest
 from openloop_cli.config import ModelConfig
 from openloop_cli.errors import OptionError
 from openloop_cli.grid import LINES_NOTE, Caption, Lines, line_frames
-from openloop_cli.openloop import Futures, OpenLoop, Trace
 from openloop_cli.report import make_report
+from openloop_cli.rollout.result import Futures, OpenLoop, Trace
 
 B, T, C = 3, 6, 2
 SHAPES = {"image": (8, 8, 3), "pose": (4,), "token": ()}

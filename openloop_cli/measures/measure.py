@@ -19,7 +19,7 @@ import numpy as np
 
 from openloop_cli.arrays import Array, PerFrame
 from openloop_cli.measures import metrics
-from openloop_cli.openloop import OpenLoop, Trace
+from openloop_cli.rollout.result import OpenLoop, Trace
 
 # The metric that skill is made of, by kind of observation.
 ERROR_METRIC = {"image": "mse", "continuous": "symlog_mse", "discrete": "mistakes"}

@@ -13,7 +13,7 @@ from openloop_cli.arrays import Array
 from openloop_cli.measures.measure import ERROR_METRIC, Numbers, Observation, n_step_returns
 from openloop_cli.measures.series import Series, resolve
 from openloop_cli.measures.skill import Skill, reconstruction_skill, skill, useful_horizon
-from openloop_cli.openloop import OpenLoop
+from openloop_cli.rollout.result import OpenLoop
 
 Tree = dict[str, Any]
 

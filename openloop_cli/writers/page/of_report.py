@@ -7,13 +7,12 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.curves.chart import numbers
-from openloop_cli.grid import prediction_rows, to_levels
 from openloop_cli.writers.page.media import Media, Trace, make_player, order_windows
 from openloop_cli.writers.page.words import leading_key
 
 if TYPE_CHECKING:
-    from openloop_cli.openloop import OpenLoop
     from openloop_cli.report import Report
+    from openloop_cli.rollout.result import OpenLoop
 
 MOST_DIMENSIONS = 12
 
@@ -28,9 +27,8 @@ def report_media(report: "Report", tree: Mapping[str, Any], fps: float = 10) -> 
     windows = order_windows(*leading_errors(tree))
     players = []
     for key in loop.image_keys:
-        rows = prediction_rows(loop.truth[key], to_levels(loop.model.prediction[key]))
         share = len(loop.image_keys)
-        players.append(make_player(key, rows, windows, loop.context, fps, share))
+        players.append(make_player(key, report.rows(key), windows, loop.context, fps, share))
     traces = make_traces(report, [window.index for window in windows])
     return Media(windows, loop.context, loop.reward.shape[1], fps, tuple(players), tuple(traces))
 

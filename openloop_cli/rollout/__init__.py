@@ -1,0 +1,1 @@
+"""Observe the context, imagine the horizon, decode both: a model and windows -> OpenLoop."""

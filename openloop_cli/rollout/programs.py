@@ -1,0 +1,128 @@
+"""What is compiled, once for each shape: one program follows the posterior, one the prior, and a
+small one measures how far they drift apart."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from openloop_cli.arrays import Params
+from openloop_cli.config import ModelConfig
+from openloop_cli.inputs import Inputs
+from openloop_cli.rollout.noise import IMAGINED, Noise, step_keys
+from openloop_cli.spaces import Spaces
+from openloop_cli.world_model import dists, heads, losses, rssm
+from openloop_cli.world_model.decoder import decode, vector_means
+from openloop_cli.world_model.encoder import encode, join_actions
+
+# Futures whose pictures are kept; of further ones only the numbers.
+FUTURES_KEPT = 4
+
+
+@partial(jax.jit, static_argnames=("config", "spaces", "block", "context", "steps"))
+def observe(
+    params: Params,
+    inputs: Inputs,
+    noise: Noise | None,
+    *,
+    config: ModelConfig,
+    spaces: Spaces,
+    block: int,
+    context: int,
+    steps: int,
+) -> dict[str, Any]:
+    """Posterior of the first `steps` steps: trace, losses, and the carry after the context."""
+    dtype = jnp.dtype(config.compute_dtype)
+    obs, actions, resets, reward, terminal = jax.tree.map(lambda x: x[:, :steps], inputs[:5])
+    tokens = encode(params, config.enc, spaces, obs, dtype, block)
+    carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
+    joined = join_actions(actions, spaces.actions, dtype)
+    _, feat = rssm.observe(
+        params, config.dyn, carry, tokens, joined, resets, step_keys(noise, 1, 0, steps)
+    )
+    return {
+        "carry": rssm.Carry(feat.deter[:, context - 1], feat.stoch[:, context - 1]),
+        "trace": _trace(params, config, spaces, block, feat, (obs, reward, terminal)),
+        "losses": losses.latent_losses(params, config.dyn, feat),
+    }
+
+
+@partial(jax.jit, static_argnames=("config", "spaces", "block", "samples"))
+def imagine(
+    params: Params,
+    carry: rssm.Carry,
+    source: jax.Array,
+    truth: tuple[Any, ...],
+    actions: Mapping[str, jax.Array],
+    noise: Noise | None,
+    *,
+    config: ModelConfig,
+    spaces: Spaces,
+    block: int,
+    samples: int,
+) -> dict[str, Any]:
+    """Prior of the steps after the context, M futures in one batch: trace and futures."""
+    dtype = jnp.dtype(config.compute_dtype)
+    tile = partial(jnp.tile, reps=samples) if samples == 1 else _tiler(samples)
+    carry = jax.tree.map(lambda x: tile(x[source]), carry)
+    joined = tile(join_actions(actions, spaces.actions, dtype))
+    horizon = joined.shape[1]
+    keys = step_keys(noise, samples, IMAGINED, horizon)
+    _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
+    trace = _trace(params, config, spaces, block, feat, jax.tree.map(tile, truth))
+    if samples == 1:
+        return {"trace": trace}
+    split = jax.tree.map(lambda x: x.reshape((samples, -1, *x.shape[1:])), trace)
+    return {"trace": jax.tree.map(lambda x: x[0], split), "futures": _futures(split, spaces)}
+
+
+@partial(jax.jit, static_argnames="unimix")
+def drift(posterior: jax.Array, prior: jax.Array, *, unimix: float) -> jax.Array:
+    """Logits (B, H, S, L) of both -> (B, H): KL in nats from the posterior to the prior."""
+    return dists.kl(dists.unimix(posterior, unimix), dists.unimix(prior, unimix))
+
+
+def _tiler(samples: int) -> Any:
+    return lambda x: jnp.tile(x, (samples, *[1] * (x.ndim - 1)))
+
+
+def _trace(
+    params: Params,
+    config: ModelConfig,
+    spaces: Spaces,
+    block: int,
+    feat: rssm.Features,
+    truth: tuple[Any, ...],
+) -> dict[str, Any]:
+    """Features (B, N, …) -> the fields of Trace."""
+    obs, reward, terminal = truth
+    decoded = decode(params, config.dec, spaces, feat.deter, feat.stoch, block)
+    logits = heads.head_logits(params, config, feat.deter, feat.stoch)
+    both = decoded.images | vector_means(config.dec, spaces, decoded.vectors)
+    return {
+        "prediction": {key: both[key] for key, _ in spaces.obs},
+        "deter": feat.deter.astype(jnp.float32),
+        "stoch": jnp.argmax(feat.stoch, -1).astype(jnp.int32),
+        "logit": feat.logit.astype(jnp.float32),
+        "reward": heads.scalar_mean(config.reward, logits.reward),
+        "cont": heads.cont_mean(logits),
+        "value": heads.scalar_mean(config.value, logits.value),
+        "losses": losses.observation_losses(config.dec, spaces, decoded, obs)
+        | losses.head_losses(config, logits, reward, terminal),
+    }
+
+
+def _futures(split: dict[str, Any], spaces: Spaces) -> dict[str, Any]:
+    """A trace with a leading axis of M futures -> the fields of Futures."""
+    obs = dict(spaces.obs)
+    predictions = {k: x for k, x in split["prediction"].items() if not obs[k].classes}
+    return {
+        "mean": {k: x.mean(0) for k, x in predictions.items()},
+        "std": {k: x.std(0) for k, x in predictions.items()},
+        "kept": {k: x[:FUTURES_KEPT] for k, x in predictions.items()},
+        "reward": split["reward"],
+        "cont": split["cont"],
+        "losses": split["losses"],
+    }

@@ -1,0 +1,100 @@
+"""Observe the context, imagine the horizon, decode both: a model and windows -> OpenLoop.
+
+NumPy at both ends, JAX in the middle. Each frame is encoded once, each state decoded once; what
+all futures and baselines share, they share. One transfer back.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from openloop_cli.errors import OptionError
+from openloop_cli.inputs import model_inputs, shuffled_actions
+from openloop_cli.model import Model, on_device
+from openloop_cli.replay import Windows
+from openloop_cli.rollout.blocks import Blocks, gather
+from openloop_cli.rollout.noise import make_noise
+from openloop_cli.rollout.programs import drift
+from openloop_cli.rollout.result import Evaluation, Futures, OpenLoop, Trace
+
+
+def roll_out(
+    model: Model,
+    windows: Windows,
+    *,
+    context: int,
+    seed: int = 0,
+    latents: str = "sample",
+    samples: int = 1,
+    evaluate: bool = False,
+) -> OpenLoop:
+    """Observes the first `context` steps of each window and imagines the others.
+
+    Args:
+      seed: Of the draws. A window draws the same whatever else is rolled out beside it.
+      latents: `sample` draws each latent; `mode` takes its most likely class.
+      samples: Imagined futures M of each window.
+      evaluate: Also follow the posterior to the end and roll out the baselines.
+
+    Raises:
+      OptionError: A context that leaves nothing to observe or to imagine.
+    """
+    inputs = model_inputs(windows, model.spaces, model.config.dyn)
+    batch, steps = inputs.resets.shape
+    if not 1 <= context < steps:
+        raise OptionError(
+            f"--context {context}: expected 1 to {steps - 1}, below the {steps} steps of a window"
+        )
+    with on_device(model):
+        noise = make_noise(seed, windows.ids) if latents == "sample" else None
+        blocks = Blocks(model, inputs, context, samples * steps)
+        seen, carry = blocks.observe(noise, steps if evaluate else context)
+        own, actions = np.arange(batch), {k: x[:, context:] for k, x in inputs.actions.items()}
+        ahead = blocks.imagine(carry, own, actions, noise, samples)
+        baselines = {}
+        if evaluate:
+            mixed = shuffled_actions(inputs, context, seed)
+            baselines["shuffled"] = blocks.imagine(carry, own, mixed, noise, 1)
+            if batch > 1:
+                baselines["other"] = blocks.imagine(carry, np.roll(own, 1), actions, noise, 1)
+        still = None
+        if samples > 1:
+            still_seen, still_carry = blocks.observe(None, context)
+            still = (still_seen, blocks.imagine(still_carry, own, actions, None, 1))
+        seen, ahead, baselines, still = gather((seen, ahead, baselines, still), batch)
+    return OpenLoop(
+        ids=windows.ids,
+        context=context,
+        truth=inputs.obs,
+        reward=inputs.reward,
+        terminal=inputs.terminal,
+        model=_joined(seen["trace"], ahead["trace"], context),
+        futures=Futures(**ahead["futures"]) if samples > 1 else None,
+        deterministic=_joined(still[0]["trace"], still[1]["trace"], context) if still else None,
+        evaluation=_evaluation(seen, ahead, baselines, model, context) if evaluate else None,
+    )
+
+
+def _evaluation(
+    seen: dict[str, Any],
+    ahead: dict[str, Any],
+    baselines: dict[str, Any],
+    model: Model,
+    context: int,
+) -> Evaluation:
+    posterior = Trace(**seen["trace"])
+    prior, unimix = ahead["trace"]["logit"], model.config.dyn.unimix
+    apart = drift(posterior.logit[:, context:], prior, unimix=unimix)
+    return Evaluation(
+        posterior=posterior,
+        losses=seen["losses"],
+        drift=np.asarray(apart),
+        shuffled=Trace(**baselines["shuffled"]["trace"]),
+        other=Trace(**baselines["other"]["trace"]) if "other" in baselines else None,
+    )
+
+
+def _joined(seen: dict[str, Any], ahead: dict[str, Any], context: int) -> Trace:
+    """The context of one trace, then all of another."""
+    return Trace(**jax.tree.map(lambda x, y: np.concatenate([x[:, :context], y], 1), seen, ahead))
