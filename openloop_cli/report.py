@@ -218,10 +218,12 @@ def summary_lines(report: Report) -> list[str]:
 
 
 def horizon_words(horizon: Mapping[str, Any]) -> str:
-    """Such as `≥ 25 of 25 steps`."""
+    """Such as `≥ 25 of 25 steps`, or `6 of 25 steps, perhaps 14`."""
     if horizon["steps"] is None:
         return "undefined"
-    return f"{'≥ ' if horizon['at_least'] else ''}{horizon['steps']} of {horizon['of']} steps"
+    words = f"{'≥ ' if horizon['at_least'] else ''}{horizon['steps']} of {horizon['of']} steps"
+    more = horizon.get("by_mean") or 0
+    return f"{words}, perhaps {more}" if more > horizon["steps"] else words
 
 
 def _gif(frames: Frames) -> bytes:

@@ -160,6 +160,7 @@ def _skill_tree(measured: Observation) -> Tree:
         "of": error.shape[1],
         "undefined_steps": horizon.undefined,
         "reason": horizon.reason,
+        "by_mean": horizon.by_mean,
     }
     return tree
 

@@ -70,12 +70,15 @@ class Horizon:
       censored: Skill never failed: the horizon is at least `steps`, all that were imagined.
       undefined: Imagined steps without a defined skill, which were left out.
       reason: Why it is that number, in words; never empty.
+      by_mean: The same without regard to intervals: the last step up to which skill itself is
+        above 0. Where it is larger than `steps`, more windows may show more.
     """
 
     steps: int | None
     censored: bool
     undefined: int
     reason: str
+    by_mean: int | None
 
     def __str__(self) -> str:
         if self.steps is None:
@@ -132,17 +135,15 @@ def useful_horizon(skill: Skill, reconstruction: Interval | None = None) -> Hori
     horizon, undefined = len(skill.defined), int((~skill.defined).sum())
     if reconstruction is not None and float(reconstruction.mean) <= 0:
         shown = f"reconstruction skill {float(reconstruction.mean):.2f}"
-        return Horizon(0, False, undefined, f"{DECODER} ({shown})")
+        return Horizon(0, False, undefined, f"{DECODER} ({shown})", 0)
     if undefined == horizon:
-        return Horizon(None, False, undefined, NOTHING_MOVED)
-    bound = np.where(np.isnan(skill.low), skill.value, skill.low)
-    failed = np.flatnonzero(skill.defined & ~(bound > 0))
-    if not len(failed):
-        return Horizon(horizon, True, undefined, _told(skill, "skill stays above 0 to the end"))
-    end = int(failed[0])
-    passed = np.flatnonzero(skill.defined[:end])
-    steps = int(passed[-1]) + 1 if len(passed) else 0
-    return Horizon(steps, False, undefined, _told(skill, _failure(skill, end)))
+        return Horizon(None, False, undefined, NOTHING_MOVED, None)
+    by_mean, _ = _last_above_0(skill.value, skill.defined)
+    steps, failed = _last_above_0(
+        np.where(np.isnan(skill.low), skill.value, skill.low), skill.defined
+    )
+    reason = "skill stays above 0 to the end" if failed is None else _failure(skill, failed)
+    return Horizon(steps, failed is None, undefined, _told(skill, reason), by_mean)
 
 
 def reconstruction_skill(
@@ -199,11 +200,23 @@ def _moved(
     return large & ~(each.low <= 0) & ~(overall.low <= 0)
 
 
+def _last_above_0(bound: Array, defined: Array) -> tuple[int, int | None]:
+    """Steps up to the last defined one before the first that fails, and that one's index."""
+    failed = np.flatnonzero(defined & ~(bound > 0))
+    if not len(failed):
+        return len(defined), None
+    end = int(failed[0])
+    passed = np.flatnonzero(defined[:end])
+    return int(passed[-1]) + 1 if len(passed) else 0, end
+
+
 def _failure(skill: Skill, step: int) -> str:
     text = f"at step {step + 1} skill is {skill.value[step]:.2f}"
     if np.isnan(skill.low[step]):
         return text
-    return f"{text}, its interval from {skill.low[step]:.2f}"
+    # The model may well see farther than these windows can show.
+    more = ": more windows may tell" if skill.value[step] > 0 else ""
+    return f"{text}, its interval from {skill.low[step]:.2f}{more}"
 
 
 def _told(skill: Skill, reason: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from openloop_cli.arrays import Array
-from openloop_cli.grid import Caption, Row, prediction_rows, text, to_levels
+from openloop_cli.grid import Caption, Legend, Row, text
 from openloop_cli.grid.explained import default_scale
 from openloop_cli.writers.apng import write_apng
 
@@ -43,10 +43,7 @@ def report_still(report: "Report", name: str, show: int, scale: int | None = Non
     loop = report.loop
     if name not in loop.image_keys:
         return np.asarray(report.frames(name, show=show)[-1])
-    truth, prediction = loop.truth[name][:show], loop.model.prediction[name][:show]
-    rows = prediction_rows(truth, to_levels(prediction))
-    step = "" if report.step is None else f"{report.step:,}"
-    return still(rows, loop.context, Caption(report.name, step, name), scale=scale)
+    return still(report.rows(name, show), loop.context, report.caption(name), scale=scale)
 
 
 def chosen_steps(context: int, steps: int, most: int = 8) -> list[int]:
@@ -74,7 +71,7 @@ def still(
     """Draw all windows of rows of videos (B, T, H, W, 3) uint8, one band for each.
 
     Args:
-      rows: From top to bottom; `grid.prediction_rows` makes the usual three.
+      rows: From top to bottom.
       context: How many steps were observed; the others were imagined.
       windows: A heading for each window; `window 1` and so on if not given.
       scale: Pixels for each pixel, even; tiles of about 128 pixels if not given.
@@ -142,20 +139,23 @@ def _labels_width(rows: Sequence[Row], windows: Sequence[str]) -> int:
 
 
 def _header(caption: Caption, rows: Sequence[Row]) -> Array:
-    """The caption's words over each other, the error's colours at the end."""
+    """The caption's words over each other, what colours mean at the end."""
     step = f" · checkpoint step {caption.step}" if caption.step else ""
     lines = [
         _words(f"{caption.run}{step} · {caption.key}", HEADING, INK),
         _words(_NOTE, SMALL, SOFT),
     ]
-    legend = next((row.legend for row in rows if row.legend), None)
-    if legend:
-        ramp = legend.ramp[np.linspace(0, len(legend.ramp) - 1, 120).round().astype(int)]
-        ends = zip(legend.ends, legend.ticks[::2], strict=True)
-        low, high = (_words(f"{word} {tick}", SMALL, SOFT) for word, tick in ends)
-        parts = [_words("error: ", SMALL, SOFT), low, np.tile(ramp, (RAMP, 1, 1)), high]
-        lines.append(_beside(parts))
+    for row in rows:
+        if row.legend:
+            lines.append(_legend(row.label, row.legend))
     return _stacked(lines, gap=6)
+
+
+def _legend(label: str, legend: Legend) -> Array:
+    ramp = legend.ramp[np.linspace(0, len(legend.ramp) - 1, 120).round().astype(int)]
+    ends = zip(legend.ends, legend.ticks[::2], strict=True)
+    low, high = (_words(f"{word} {tick}", SMALL, SOFT) for word, tick in ends)
+    return _beside([_words(f"{label}: ", SMALL, SOFT), low, np.tile(ramp, (RAMP, 1, 1)), high])
 
 
 def _banded(

@@ -289,3 +289,14 @@ def test_errors_of_other_windows_are_our_own_bug():
     errors = scene()
     with pytest.raises(AssertionError, match="different windows"):
         skill(errors.error[:3], *errors[1:])
+
+
+def test_what_the_mean_alone_would_say_stands_beside_the_horizon():
+    """Skill is positive to step 3, its lower end to step 1 only."""
+    value, low = np.array([0.5, 0.4, 0.3, -0.1]), np.array([0.2, -0.1, 0.1, -0.5])
+    found = Skill(value, low, value + 0.3, np.ones(4, bool), np.full(4, 16))
+    horizon = useful_horizon(found)
+    assert (horizon.steps, horizon.by_mean) == (1, 3)
+    assert horizon.reason == (
+        "at step 2 skill is 0.40, its interval from -0.10: more windows may tell"
+    )

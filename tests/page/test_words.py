@@ -17,17 +17,18 @@ DECODER = "the decoder does not show what moves"
 
 
 @pytest.mark.parametrize(
-    ("steps", "at_least", "reason", "title", "told"),
+    ("steps", "by_mean", "at_least", "reason", "title", "told"),
     [
-        (15, False, "at step 16 it ends", "Sees about 15 steps ahead", "At step 16 it ends."),
-        (1, False, "x", "Sees about 1 step ahead", "For 1 of 25 steps"),
-        (25, True, "x", "Sees at least 25 steps ahead", "held still"),
-        (0, False, DECODER, "Does not see ahead yet", f"{DECODER[0].upper()}{DECODER[1:]}."),
-        (None, False, "nothing moved", "How far it sees cannot be told", "Nothing moved."),
+        (15, 15, False, "at step 16 it ends", "Sees 15 steps ahead", "At step 16 it ends."),
+        (1, 9, False, "x", "Sees 1 step ahead, perhaps 9", "For 1 of 25 steps"),
+        (25, 25, True, "x", "Sees at least 25 steps ahead", "held still"),
+        (0, 0, False, DECODER, "Does not see ahead yet", f"{DECODER[0].upper()}{DECODER[1:]}."),
+        (0, 1, False, "x", "Sees perhaps 1 step ahead, or none", "X."),
+        (None, None, False, "nothing moved", "How far it sees cannot be told", "Nothing moved."),
     ],
 )
-def test_the_finding(steps, at_least, reason, title, told):
-    shown = tree(steps=steps, at_least=at_least, reason=reason)
+def test_the_finding(steps, by_mean, at_least, reason, title, told):
+    shown = tree(steps=steps, by_mean=by_mean, at_least=at_least, reason=reason)
     found, sentence = words.verdict(shown, "image")
     assert found == title
     assert told in sentence

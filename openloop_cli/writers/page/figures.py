@@ -11,6 +11,7 @@ from openloop_cli.curves import Chart, Line, draw
 from openloop_cli.curves.chart import Values, ahead, number, numbers, shown
 from openloop_cli.curves.palette import entry_style
 from openloop_cli.curves.svg import swatch
+from openloop_cli.grid import Legend
 from openloop_cli.writers.page.media import Media, Player, Trace
 from openloop_cli.writers.page.parts import data_uri, e, explained, more, rows, section
 from openloop_cli.writers.still import tile_lefts
@@ -133,13 +134,18 @@ def _player(player: Player, media: Media) -> str:
 
 
 def _legend(player: Player) -> str:
-    if not player.legend:
-        return ""
-    low, high = player.legend
-    return (
-        f' <span><span class="ramp" aria-hidden="true"></span> {e(player.labels[-1])}: blue is'
-        f" {e(low)}, orange {e(high)}</span>"
+    """From left to right, as the ramp of each coloured tile runs."""
+    return "".join(
+        f' <span>{e(label)}: {e(legend.ends[0])} <span class="ramp" aria-hidden="true"'
+        f' style="background:{_gradient(legend)}"></span> {e(legend.ends[1])}</span>'
+        for label, legend in player.legends.items()
     )
+
+
+def _gradient(legend: Legend) -> str:
+    places = [round(i * (len(legend.ramp) - 1) / 4) for i in range(5)]
+    colours = ",".join(f"rgb({r},{g},{b})" for r, g, b in legend.ramp[places].tolist())
+    return f"linear-gradient(90deg,{colours})"
 
 
 def _picker(media: Media) -> str:

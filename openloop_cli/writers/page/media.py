@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from openloop_cli.arrays import Array, Frames
-from openloop_cli.grid import Row, default_scale, text
+from openloop_cli.grid import Legend, Row, default_scale, text
 from openloop_cli.grid.explained import BACKGROUND, IMAGINED, OBSERVED
 from openloop_cli.writers.still import chosen_steps, mosaic, png_bytes
 from openloop_cli.writers.video import write_mp4
@@ -49,7 +49,7 @@ class Player:
       block: A block's width and height.
       stills: Of some windows, chosen steps: the place among the shown windows and a PNG.
       steps: The steps of the stills, from 0.
-      legend: What blue and orange mean in the last tile, where it is an error.
+      legends: What the colours of tiles mean that are no pictures, by the tile's label.
     """
 
     key: str
@@ -60,7 +60,7 @@ class Player:
     block: tuple[int, int]
     stills: tuple[tuple[int, bytes], ...]
     steps: tuple[int, ...]
-    legend: tuple[str, str] | None = None
+    legends: Mapping[str, Legend] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def make_player(
         block,
         stills,
         tuple(chosen),
-        rows[-1].legend.ends if rows[-1].legend else None,
+        {row.label: row.legend for row in rows if row.legend},
     )
 
 

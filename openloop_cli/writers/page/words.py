@@ -47,10 +47,14 @@ def _finding(horizon: Tree, key: str, setting: str) -> tuple[str, str]:
             f"{setting} To the last of them, the imagined {key} is closer to the truth than the"
             " model's last reconstruction held still, beyond chance.",
         )
+    perhaps = number(horizon.get("by_mean")) or 0
+    if steps == 0 and perhaps:
+        return f"Sees perhaps {_count(int(perhaps), 'step')} ahead, or none", f"{setting} {why}"
     if steps == 0:
         return "Does not see ahead yet", f"{setting} {why}"
+    more = f", perhaps {int(perhaps)}" if perhaps > steps else ""
     return (
-        f"Sees about {_count(steps, 'step')} ahead",
+        f"Sees {_count(steps, 'step')} ahead{more}",
         f"{setting} For {steps} of {of} steps, the imagined {key} is closer to the truth than the"
         f" model's last reconstruction held still, beyond chance. {why}",
     )
