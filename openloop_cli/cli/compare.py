@@ -116,6 +116,7 @@ def compare(
     A number is marked better or worse only where a paired bootstrap over the windows says so.
     """
     from openloop_cli.cli.compare_text import print_comparison, print_comparison_json
+    from openloop_cli.cli.stopping import stopping_at_once
     from openloop_cli.comparison_job import ComparisonJob, run_comparison
     from openloop_cli.job import ReportJob
 
@@ -150,7 +151,7 @@ def compare(
         video=video,
         page=report,
     )
-    with progress_on_stderr(quiet) as progress:
+    with stopping_at_once(), progress_on_stderr(quiet) as progress:
         result = run_comparison(job, progress)
     if json:
         print_comparison_json(result)

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.synthetic_run import make_run
+from tests.synthetic_run import TIMES, make_run
 
 from .command import environment, listing, openloop, process, program
 
@@ -78,12 +78,17 @@ def test_while_encoding(number, code, run, out, surroundings, tmp_path):
         os.kill(int(pid_file.read_text()), 0)
 
 
+@pytest.mark.parametrize("command", ["render", "compare"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_while_rolling_out(number, run, out):
+def test_while_rolling_out(number, command, run, out):
     """In the midst of a compilation, which knows nothing of Python's handlers."""
-    args = ["render", run, run, "-o", out / "x.mp4", "--no-cache", "--length", "16"]
+    if command == "render":
+        args = ["render", run, run, "-o", out / "x.mp4", "--no-cache", "--length", "16"]
+    else:
+        args = ["compare", *(run / "ckpt" / time for time in TIMES), "--replay", run]
+        args += ["--out", out / "comparison", "--length", "16"]
     with start(*args, env=environment()) as render:
-        while render.stderr.readline() != "roll out …\n":
+        while not render.stderr.readline().endswith("roll out …\n"):
             assert render.poll() is None
         time.sleep(0.3)
         render.send_signal(number)

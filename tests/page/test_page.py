@@ -207,6 +207,18 @@ def test_traces_are_what_was_recorded_and_said(small):
     assert np.isnan(pose.low[:, : loop.context]).all()
 
 
+def test_all_kept_futures_are_shown_with_their_spread(small):
+    player = small.media.players[0]
+    assert player.labels == ("truth", "future 1", "future 2", "spread", "error of future 1")
+    key = Parsed(page_html([PageEntry(small.tree)], media=small.media)).text
+    assert "spread: agree" in key
+    assert "error of future 1: too dark" in key
+    rows = {row.label: row.video for row in small.report.rows("image")}
+    loop = small.report.loop
+    assert (rows["future 1"][:, : loop.context] == rows["future 2"][:, : loop.context]).all()
+    assert (rows["future 1"][:, loop.context :] != rows["future 2"][:, loop.context :]).any()
+
+
 def test_without_evaluation_it_says_what_there_is(small):
     tree = copy.deepcopy(small.tree)
     for name in ("losses", "drift", "value"):
