@@ -22,7 +22,7 @@ from openloop_cli.writers.video import write_mp4
 MOST_WINDOWS, EXTREMES = 16, 3
 # What a page's videos may weigh together; in base64 they are a third larger.
 VIDEO_BYTES = 2_600_000
-_COARSENESS = (20, 26, 32, 38)
+_COARSENESS = (18, 24, 30, 36)
 _BORDER, _GAP, _SPACE, _WORDS = 4, 4, 12, 12
 
 
@@ -176,25 +176,47 @@ def _sheet(
         ceil(count / columns) * (words + block[1] + _SPACE) - _SPACE,
         columns * (block[0] + _SPACE) - _SPACE,
     )
+    corners = [
+        (
+            place % columns * (block[0] + _SPACE),
+            place // columns * (words + block[1] + _SPACE) + words,
+        )
+        for place in range(count)
+    ]
+    # What stands still is drawn once for both halves, and copied: filling every frame with a
+    # colour costs more than everything else here.
     frames = np.empty((steps, *size, 3), np.uint8)
-    frames[:] = BACKGROUND
-    corners = []
-    for place in range(count):
-        x = place % columns * (block[0] + _SPACE)
-        y = place // columns * (words + block[1] + _SPACE)
-        word = text.words(names[place], _WORDS, (158, 164, 176), BACKGROUND)[:, : block[0]]
-        frames[:, y : y + word.shape[0], x : x + word.shape[1]] = word
-        y += words
-        corners.append((x, y))
-        area = frames[:, y : y + block[1], x : x + block[0]]
-        area[:context], area[context:] = OBSERVED, IMAGINED
-        inside = area[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
-        inside[:] = BACKGROUND
+    frames[:context] = _backdrop(size, names, corners, block, words, OBSERVED)
+    frames[context:] = _backdrop(size, names, corners, block, words, IMAGINED)
+    down, right = (np.repeat(np.arange(n), scale) for n in (height, width))
+    for place, (x, y) in enumerate(corners):
+        inside = frames[:, y + _BORDER :, x + _BORDER :]
         for across, row in enumerate(rows):
             left = across * (tile[1] + _GAP)
-            large = np.repeat(np.repeat(row.video[place], scale, 1), scale, 2)
+            large = row.video[place].take(right, 2).take(down, 1)
             inside[:, : large.shape[1], left : left + large.shape[2]] = large
     return frames, corners, block
+
+
+def _backdrop(
+    size: tuple[int, int],
+    names: Sequence[str],
+    corners: Sequence[tuple[int, int]],
+    block: tuple[int, int],
+    words: int,
+    border: text.Colour,
+) -> Array:
+    """A frame with all blocks' borders and names and no tiles: (height, width, 3)."""
+    frame = np.empty((*size, 3), np.uint8)
+    frame[:] = BACKGROUND
+    for name, (x, y) in zip(names, corners, strict=True):
+        word = text.words(name, _WORDS, (158, 164, 176), BACKGROUND)[:, : block[0]]
+        frame[y - words : y - words + word.shape[0], x : x + word.shape[1]] = word
+        frame[y : y + block[1], x : x + block[0]] = border
+        frame[y + _BORDER : y + block[1] - _BORDER, x + _BORDER : x + block[0] - _BORDER] = (
+            BACKGROUND
+        )
+    return frame
 
 
 def _columns(count: int, block: tuple[int, int]) -> int:
@@ -212,7 +234,7 @@ def _encoded(frames: Frames, fps: float, most: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         for crf in _COARSENESS:
-            write_mp4(path, frames, fps, crf=crf)
+            write_mp4(path, frames, fps, crf=crf, preset="veryfast")
             data = path.read_bytes()
             if len(data) <= most:
                 break
