@@ -178,8 +178,8 @@ def _own_compilation(name: str, static: tuple[str, ...]) -> Any:
     return jax.jit(copy, static_argnames=static)
 
 
-_PLAIN_OBSERVE = _own_compilation("observe", ("config", "spaces", "block", "context", "steps"))
-_PLAIN_IMAGINE = _own_compilation("imagine", ("config", "spaces", "block", "samples"))
+_PLAIN_OBSERVE = _own_compilation("observe", ("static", "context", "steps"))
+_PLAIN_IMAGINE = _own_compilation("imagine", ("static", "samples"))
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,7 @@
-"""A world model on its device, ready to roll out."""
+"""A world model on its devices, ready to roll out.
+
+Parameters are whole on each device; windows are dealt out over them (`rollout.blocks`).
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -6,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from openloop_cli.arrays import Params
 from openloop_cli.config import ModelConfig
@@ -14,25 +19,38 @@ from openloop_cli.run import Run
 from openloop_cli.spaces import Spaces
 from openloop_cli.world_model.params import fold_params
 
+WINDOWS = "windows"
+"""The axis of a mesh of devices, along which windows are dealt out."""
+
 
 @dataclass(frozen=True)
 class Model:
-    """What `place_model` makes and `roll_out` takes."""
+    """What `place_model` makes and `roll_out` takes.
+
+    Attributes:
+      devices: One, or several of one platform, each with all parameters.
+    """
 
     params: Mapping[str, jax.Array]
     config: ModelConfig
     spaces: Spaces
-    device: Any
+    devices: tuple[Any, ...]
 
     @property
     def device_name(self) -> str:
-        """Such as `cpu` or `gpu NVIDIA H200`."""
-        platform, kind = str(self.device.platform), str(self.device.device_kind)
-        return platform if kind == platform else f"{platform} {kind}"
+        """Such as `cpu`, `gpu NVIDIA H200` or `2 × gpu NVIDIA H200`."""
+        platform, kind = str(self.devices[0].platform), str(self.devices[0].device_kind)
+        name = platform if kind == platform else f"{platform} {kind}"
+        return name if len(self.devices) == 1 else f"{len(self.devices)} × {name}"
+
+    @property
+    def mesh(self) -> Mesh | None:
+        """The devices along the windows' axis; None where there is only one."""
+        return make_mesh(self.devices)
 
 
 def load_model(run: Run, *, device: str | None = None) -> Model:
-    """Reads a run's world model, checks it against its config, and places it on a device.
+    """Reads a run's world model, checks it against its config, and places it on its devices.
 
     Raises:
       OpenloopError: Parameters that do not go with the config, or no such device.
@@ -43,32 +61,46 @@ def load_model(run: Run, *, device: str | None = None) -> Model:
 def place_model(
     params: Params, config: ModelConfig, spaces: Spaces, *, device: str | None = None
 ) -> Model:
-    """Puts checked parameters (`check_params`) on a device, with upsampling kernels folded.
+    """Puts checked parameters (`check_params`) on devices, with upsampling kernels folded.
 
     Args:
-      device: `cpu`, `gpu`, `tpu`, or one of several, such as `gpu:1`; None: jax's first.
+      device: As in `find_devices`.
 
     Raises:
       OptionError: There is no such device.
     """
-    chosen = find_device(device)
+    devices = find_devices(device)
     folded = fold_params(params, config, spaces)
-    return Model(jax.device_put(folded, chosen), config, spaces, chosen)
+    mesh = make_mesh(devices)
+    where = NamedSharding(mesh, PartitionSpec()) if mesh else devices[0]
+    return Model(jax.device_put(folded, where), config, spaces, devices)
 
 
-def find_device(name: str | None) -> Any:
-    """The jax device of that name, such as `cpu` or `gpu:1`."""
-    platform, _, index = (name or "").partition(":")
+def find_devices(name: str | None) -> tuple[Any, ...]:
+    """All devices of this machine of a platform (`cpu`, `gpu`, `tpu`), or one of them, such as
+    `gpu:1`; None: those of jax's first platform.
+
+    Raises:
+      OptionError: There is no such device.
+    """
+    platform, colon, index = (name or "").partition(":")
     try:
-        devices = jax.devices(platform or None)
+        devices = jax.local_devices(backend=platform or None)
     except RuntimeError as error:
         raise OptionError(
             f"--device {name}: {str(error).splitlines()[0]}",
             hint="use --device cpu, or install the extra for your accelerator (openloop[cuda12])",
         ) from None
-    if index and not (index.isdigit() and int(index) < len(devices)):
+    if not colon:
+        return tuple(devices)
+    if not (index.isdecimal() and int(index) < len(devices)):
         raise OptionError(f"--device {name}: there are {len(devices)} {platform} devices, from 0")
-    return devices[int(index or 0)]
+    return (devices[int(index)],)
+
+
+def make_mesh(devices: tuple[Any, ...]) -> Mesh | None:
+    """The devices along one axis, None for one device: then nothing needs to be dealt out."""
+    return Mesh(np.asarray(devices), (WINDOWS,)) if len(devices) > 1 else None
 
 
 @contextmanager
@@ -80,7 +112,7 @@ def on_device(model: Model) -> Iterator[None]:
         with (
             jax.threefry_partitionable(True),
             jax.default_matmul_precision(precision),
-            jax.default_device(model.device),
+            jax.default_device(model.devices[0]),
         ):
             yield
     except RuntimeError as error:  # jax's own error class moved between its versions

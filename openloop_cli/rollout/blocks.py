@@ -1,4 +1,8 @@
-"""Windows in blocks that fit into memory, through the compiled programs and back again."""
+"""Windows in blocks that fit into memory, through the compiled programs and back again.
+
+With several devices each takes an equal share of a block's windows and runs the same program on
+them. A share that would be uneven is filled up with the last window, whose results are dropped.
+"""
 
 import math
 from collections.abc import Mapping
@@ -8,12 +12,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from openloop_cli.arrays import Array
 from openloop_cli.inputs import Inputs
-from openloop_cli.model import Model
+from openloop_cli.model import WINDOWS, Model
 from openloop_cli.rollout import programs
 from openloop_cli.rollout.noise import Noise, noise_of
+from openloop_cli.rollout.programs import FUTURES_AXIS
 from openloop_cli.world_model import rssm
 
 # Of the largest activation; windows beyond it are rolled out in further blocks of one shape.
@@ -31,8 +37,9 @@ class Blocks:
 
     def __init__(self, model: Model, inputs: Inputs, context: int, states: int) -> None:
         self.model, self.inputs, self.context = model, inputs, context
-        block = CPU_FRAME_BLOCK if model.device.platform == "cpu" else 0
-        self.static = {"config": model.config, "spaces": model.spaces, "block": block}
+        self.sharding = NamedSharding(model.mesh, PartitionSpec(WINDOWS)) if model.mesh else None
+        block = CPU_FRAME_BLOCK if model.devices[0].platform == "cpu" else 0
+        self.static = programs.Static(model.config, model.spaces, block, model.mesh)
         # Blocks have one shape: the last repeats its last window to fill up.
         batch, size = len(inputs.resets), _block_size(inputs, model, states)
         starts = range(0, batch, size)
@@ -40,11 +47,11 @@ class Blocks:
 
     def observe(self, noise: Noise | None, steps: int) -> tuple[list[Any], rssm.Carry]:
         """Follows the posterior for `steps` steps; the carry is that after the context."""
-        run = partial(programs.observe, context=self.context, steps=steps, **self.static)
-        outs = []
-        for index in self.blocks:
-            block = jax.tree.map(lambda x, index=index: x[index], self.inputs)
-            outs.append(run(self.model.params, block, noise_of(noise, index)))
+        run = partial(programs.observe, static=self.static, context=self.context, steps=steps)
+        outs = [
+            run(self.model.params, self._rows(self.inputs, index), noise_of(noise, index))
+            for index in self.blocks
+        ]
         carries = [out.pop("carry") for out in outs]
         return outs, carries[0] if len(carries) == 1 else jax.tree.map(_concatenate, *carries)
 
@@ -57,18 +64,26 @@ class Blocks:
         samples: int,
     ) -> list[Any]:
         """Follows the prior to the end, each window from the carry of the one in `source`."""
-        run = partial(programs.imagine, samples=samples, **self.static)
+        run = partial(programs.imagine, static=self.static, samples=samples)
         truth = jax.tree.map(
             lambda x: x[:, self.context :],
             (self.inputs.obs, self.inputs.reward, self.inputs.terminal),
         )
-        outs = []
-        for index in self.blocks:
-            block = jax.tree.map(lambda x, index=index: x[index], (truth, actions))
-            outs.append(
-                run(self.model.params, carry, source[index], *block, noise_of(noise, index))
+        return [
+            run(
+                self.model.params,
+                carry,
+                source[index],
+                *self._rows((truth, actions), index),
+                noise_of(noise, index),
             )
-        return outs
+            for index in self.blocks
+        ]
+
+    def _rows(self, tree: Any, index: Array) -> Any:
+        """Some of the windows, dealt out over the devices where there are several."""
+        rows = jax.tree.map(lambda x: x[index], tree)
+        return jax.device_put(rows, self.sharding) if self.sharding else rows
 
 
 def gather(outs: Any, batch: int) -> Any:
@@ -79,37 +94,31 @@ def gather(outs: Any, batch: int) -> Any:
 
 
 def _join(blocks: list[dict[str, Any]], batch: int) -> dict[str, Any]:
-    """Futures carry the windows' axis second where their own axis is first."""
-    if len(blocks) == 1:
-        return blocks[0]
+    """Rows that only filled up the last block, or the last device, are left out."""
     joined = {}
-    for name in blocks[0]:
-        parts = [block[name] for block in blocks]
-        if name == "futures":
-            axes = {
-                k: jax.tree.map(lambda _, k=k: int(k not in ("mean", "std")), v)
-                for k, v in parts[0].items()
-            }
-        else:
-            axes = jax.tree.map(lambda _: 0, parts[0])
-        joined[name] = jax.tree.map(
-            lambda axis, *xs: np.concatenate(xs, axis).take(range(batch), axis), axes, *parts
-        )
+    for name, fields in blocks[0].items():
+        axes = FUTURES_AXIS if name == "futures" else dict.fromkeys(fields, 0)
+        joined[name] = {
+            key: jax.tree.map(partial(_join_rows, axis, batch), *(b[name][key] for b in blocks))
+            for key, axis in axes.items()
+        }
     return joined
 
 
-def _block_size(inputs: Inputs, model: Model, states: int) -> int:
-    """Windows of one block, so that the largest activation stays below BLOCK_BYTES.
+def _join_rows(axis: int, batch: int, *parts: Array) -> Array:
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
+    return whole[:batch] if axis == 0 else whole[:, :batch]
 
-    Args:
-      states: Latent states of one window that are decoded together.
-    """
-    batch = len(inputs.resets)
+
+def _block_size(inputs: Inputs, model: Model, states: int) -> int:
+    """Windows of one block, as many on each device, whose largest activation stays below
+    BLOCK_BYTES."""
+    batch, devices = len(inputs.resets), len(model.devices)
     enc = model.config.enc
     pixels = max((math.prod(s.shape[:2]) for s in model.spaces.images.values()), default=0)
     per_window = 4 * states * max(1, pixels * enc.depth * enc.mults[0])
-    most = max(1, BLOCK_BYTES // per_window)
-    return math.ceil(batch / math.ceil(batch / most))
+    most = devices * max(1, BLOCK_BYTES // per_window)
+    return devices * math.ceil(batch / math.ceil(batch / most) / devices)
 
 
 def _concatenate(*xs: jax.Array) -> jax.Array:

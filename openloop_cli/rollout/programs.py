@@ -1,16 +1,18 @@
 """What is compiled, once for each shape: one program follows the posterior, one the prior, and a
 small one measures how far they drift apart."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
 
 from openloop_cli.arrays import Params
 from openloop_cli.config import ModelConfig
 from openloop_cli.inputs import Inputs
+from openloop_cli.model import WINDOWS
 from openloop_cli.rollout.noise import IMAGINED, Noise, step_keys
 from openloop_cli.spaces import Spaces
 from openloop_cli.world_model import dists, heads, losses, rssm
@@ -19,37 +21,45 @@ from openloop_cli.world_model.encoder import encode, join_actions
 
 # Futures whose pictures are kept; of further ones only the numbers.
 FUTURES_KEPT = 4
+# Where the windows' axis lies in the fields of Futures; it is the first of all else.
+FUTURES_AXIS = {"mean": 0, "std": 0, "kept": 1, "reward": 1, "cont": 1, "losses": 1}
+
+_ALL, _OWN = PartitionSpec(), PartitionSpec(WINDOWS)
+
+Program = Callable[..., dict[str, Any]]
 
 
-@partial(jax.jit, static_argnames=("config", "spaces", "block", "context", "steps"))
+class Static(NamedTuple):
+    """What a program is compiled for, beside the shapes of its arguments.
+
+    Attributes:
+      block: Frames that are encoded or decoded together; see `nets.in_blocks`.
+      mesh: The devices that the windows are dealt out over; None for one.
+    """
+
+    config: ModelConfig
+    spaces: Spaces
+    block: int
+    mesh: Mesh | None
+
+
+@partial(jax.jit, static_argnames=("static", "context", "steps"))
 def observe(
     params: Params,
     inputs: Inputs,
     noise: Noise | None,
     *,
-    config: ModelConfig,
-    spaces: Spaces,
-    block: int,
+    static: Static,
     context: int,
     steps: int,
 ) -> dict[str, Any]:
     """Posterior of the first `steps` steps: trace, losses, and the carry after the context."""
-    dtype = jnp.dtype(config.compute_dtype)
-    obs, actions, resets, reward, terminal = jax.tree.map(lambda x: x[:, :steps], inputs[:5])
-    tokens = encode(params, config.enc, spaces, obs, dtype, block)
-    carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
-    joined = join_actions(actions, spaces.actions, dtype)
-    _, feat = rssm.observe(
-        params, config.dyn, carry, tokens, joined, resets, step_keys(noise, 1, 0, steps)
-    )
-    return {
-        "carry": rssm.Carry(feat.deter[:, context - 1], feat.stoch[:, context - 1]),
-        "trace": _trace(params, config, spaces, block, feat, (obs, reward, terminal)),
-        "losses": losses.latent_losses(params, config.dyn, feat),
-    }
+    run = partial(_observe, static=static, context=context, steps=steps)
+    specs = (_ALL, _OWN, _noise_spec(noise))
+    return on_each_device(run, static.mesh, specs, _OWN)(params, inputs, noise)
 
 
-@partial(jax.jit, static_argnames=("config", "spaces", "block", "samples"))
+@partial(jax.jit, static_argnames=("static", "samples"))
 def imagine(
     params: Params,
     carry: rssm.Carry,
@@ -58,24 +68,21 @@ def imagine(
     actions: Mapping[str, jax.Array],
     noise: Noise | None,
     *,
-    config: ModelConfig,
-    spaces: Spaces,
-    block: int,
+    static: Static,
     samples: int,
 ) -> dict[str, Any]:
-    """Prior of the steps after the context, M futures in one batch: trace and futures."""
-    dtype = jnp.dtype(config.compute_dtype)
-    tile = partial(jnp.tile, reps=samples) if samples == 1 else _tiler(samples)
-    carry = jax.tree.map(lambda x: tile(x[source]), carry)
-    joined = tile(join_actions(actions, spaces.actions, dtype))
-    horizon = joined.shape[1]
-    keys = step_keys(noise, samples, IMAGINED, horizon)
-    _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
-    trace = _trace(params, config, spaces, block, feat, jax.tree.map(tile, truth))
-    if samples == 1:
-        return {"trace": trace}
-    split = jax.tree.map(lambda x: x.reshape((samples, -1, *x.shape[1:])), trace)
-    return {"trace": jax.tree.map(lambda x: x[0], split), "futures": _futures(split, spaces)}
+    """Prior of the steps after the context, M futures in one batch: trace and futures.
+
+    Args:
+      carry: Of all windows, those of other blocks included.
+      source: (B,) the window from whose carry each goes on.
+    """
+    run = partial(_imagine, static=static, samples=samples)
+    specs = (_ALL, _OWN, _OWN, _OWN, _OWN, _noise_spec(noise))
+    futures = {name: PartitionSpec(*[None] * axis, WINDOWS) for name, axis in FUTURES_AXIS.items()}
+    outs = {"trace": _OWN} | ({"futures": futures} if samples > 1 else {})
+    apart = on_each_device(run, static.mesh, specs, outs)
+    return apart(params, carry, source, truth, actions, noise)
 
 
 @partial(jax.jit, static_argnames="unimix")
@@ -84,21 +91,91 @@ def drift(posterior: jax.Array, prior: jax.Array, *, unimix: float) -> jax.Array
     return dists.kl(dists.unimix(posterior, unimix), dists.unimix(prior, unimix))
 
 
+def on_each_device(program: Program, mesh: Mesh | None, ins: tuple[Any, ...], outs: Any) -> Program:
+    """The same program on each device for the windows that it holds; itself without a mesh.
+
+    Devices exchange only what the program itself gathers, whatever a partitioner might think of.
+    """
+    if mesh is None:
+        return program
+    # It left `jax.experimental` in jax 0.8, together with a change of its other options.
+    if hasattr(jax, "shard_map"):
+        shard_map = jax.shard_map
+    else:
+        from jax.experimental.shard_map import shard_map
+    spread: Program = shard_map(program, mesh=mesh, in_specs=ins, out_specs=outs)
+    return spread
+
+
+def _noise_spec(noise: Noise | None) -> Any:
+    return _ALL if noise is None else Noise(seed=_ALL, hashes=_OWN)
+
+
+def _observe(
+    params: Params,
+    inputs: Inputs,
+    noise: Noise | None,
+    *,
+    static: Static,
+    context: int,
+    steps: int,
+) -> dict[str, Any]:
+    config, spaces = static.config, static.spaces
+    dtype = jnp.dtype(config.compute_dtype)
+    obs, actions, resets, reward, terminal = jax.tree.map(lambda x: x[:, :steps], inputs[:5])
+    tokens = encode(params, config.enc, spaces, obs, dtype, static.block)
+    carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
+    joined = join_actions(actions, spaces.actions, dtype)
+    _, feat = rssm.observe(
+        params, config.dyn, carry, tokens, joined, resets, step_keys(noise, 1, 0, steps)
+    )
+    return {
+        "carry": rssm.Carry(feat.deter[:, context - 1], feat.stoch[:, context - 1]),
+        "trace": _trace(params, static, feat, (obs, reward, terminal)),
+        "losses": losses.latent_losses(params, config.dyn, feat),
+    }
+
+
+def _imagine(
+    params: Params,
+    carry: rssm.Carry,
+    source: jax.Array,
+    truth: tuple[Any, ...],
+    actions: Mapping[str, jax.Array],
+    noise: Noise | None,
+    *,
+    static: Static,
+    samples: int,
+) -> dict[str, Any]:
+    config, spaces = static.config, static.spaces
+    dtype = jnp.dtype(config.compute_dtype)
+    tile = partial(jnp.tile, reps=samples) if samples == 1 else _tiler(samples)
+    if static.mesh:
+        # A few hundred kilobytes, once: the context that a window goes on from may lie elsewhere.
+        carry = jax.tree.map(lambda x: jax.lax.all_gather(x, WINDOWS, tiled=True), carry)
+    carry = jax.tree.map(lambda x: tile(x[source]), carry)
+    joined = tile(join_actions(actions, spaces.actions, dtype))
+    horizon = joined.shape[1]
+    keys = step_keys(noise, samples, IMAGINED, horizon)
+    _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
+    trace = _trace(params, static, feat, jax.tree.map(tile, truth))
+    if samples == 1:
+        return {"trace": trace}
+    split = jax.tree.map(lambda x: x.reshape((samples, -1, *x.shape[1:])), trace)
+    return {"trace": jax.tree.map(lambda x: x[0], split), "futures": _futures(split, spaces)}
+
+
 def _tiler(samples: int) -> Any:
     return lambda x: jnp.tile(x, (samples, *[1] * (x.ndim - 1)))
 
 
 def _trace(
-    params: Params,
-    config: ModelConfig,
-    spaces: Spaces,
-    block: int,
-    feat: rssm.Features,
-    truth: tuple[Any, ...],
+    params: Params, static: Static, feat: rssm.Features, truth: tuple[Any, ...]
 ) -> dict[str, Any]:
     """Features (B, N, …) -> the fields of Trace."""
+    config, spaces = static.config, static.spaces
     obs, reward, terminal = truth
-    decoded = decode(params, config.dec, spaces, feat.deter, feat.stoch, block)
+    decoded = decode(params, config.dec, spaces, feat.deter, feat.stoch, static.block)
     logits = heads.head_logits(params, config, feat.deter, feat.stoch)
     both = decoded.images | vector_means(config.dec, spaces, decoded.vectors)
     return {

@@ -63,6 +63,7 @@ def roll_out(
             still_seen, still_carry = blocks.observe(None, context)
             still = (still_seen, blocks.imagine(still_carry, own, actions, None, 1))
         seen, ahead, baselines, still = gather((seen, ahead, baselines, still), batch)
+        evaluation = _evaluation(seen, ahead, baselines, model, context) if evaluate else None
     return OpenLoop(
         ids=windows.ids,
         context=context,
@@ -72,7 +73,7 @@ def roll_out(
         model=_joined(seen["trace"], ahead["trace"], context),
         futures=Futures(**ahead["futures"]) if samples > 1 else None,
         deterministic=_joined(still[0]["trace"], still[1]["trace"], context) if still else None,
-        evaluation=_evaluation(seen, ahead, baselines, model, context) if evaluate else None,
+        evaluation=evaluation,
     )
 
 
