@@ -55,9 +55,11 @@ def leaves(loop) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(path): x for path, x in found}
 
 
-def assert_same_bits(run, windows, *, one_device: int, dtype="float32", four=None) -> None:
+def assert_same_bits(
+    run, windows, *, one_device: int, dtype="float32", four=None, samples=1
+) -> None:
     """Sizes of blocks: of one device, the share that each of four has; of four, all windows."""
-    options = {"evaluate": True, "samples": 2, "context": CONTEXT}
+    options = {"evaluate": True, "samples": samples, "context": CONTEXT}
     sharded, one = run if isinstance(run, tuple) else both(run, dtype)
     with blocks_of(four):
         ours = leaves(roll_out(sharded, windows, **options))
@@ -76,11 +78,13 @@ def blocks_of(size: int | None):
     return mock.patch.object(blocks, "_block_size", return_value=size)
 
 
-@pytest.mark.parametrize(("count", "share"), [(8, 2), (5, 2), (2, 1), (1, 1)])
-def test_each_device_computes_what_one_would(run, count, share):
+@pytest.mark.parametrize(
+    ("count", "share", "samples"), [(8, 2, 2), (5, 2, 2), (2, 1, 1), (1, 1, 1)]
+)
+def test_each_device_computes_what_one_would(run, count, share, samples):
     """Also where windows do not divide by the devices, or are fewer."""
     _, windows = run.choose_windows(length=LENGTH, count=count)
-    assert_same_bits(run, windows, one_device=share)
+    assert_same_bits(run, windows, one_device=share, samples=samples)
 
 
 def test_several_blocks(run):
