@@ -13,7 +13,6 @@ from openloop_cli.comparison.quantities import (
     imagined_quantity,
     observed_quantity,
     reconstruction_quantity,
-    resamples,
     reward_quantity,
     skill_quantity,
 )
@@ -143,10 +142,9 @@ def _blind(entry: Entry, key: str) -> bool:
 
 def _by_steps(before: Array, after: Array, level: float, paired: bool) -> Interval:
     """The change of each step's skill: (B, N) twice -> (N,)."""
-    count = resamples(level)
     if paired:
-        return interval(after - before, level=level, resamples=count)
-    a, b = (interval(x, level=level, resamples=count) for x in (after, before))
+        return interval(after - before, level=level)
+    a, b = (interval(x, level=level) for x in (after, before))
     return independent(a, b)
 
 

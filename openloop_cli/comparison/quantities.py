@@ -11,7 +11,6 @@ a linearisation where it is not:
 - skill: on the differences of its linearisations (delta method), step by step as it is averaged.
 """
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -22,9 +21,6 @@ from openloop_cli.comparison.entries import Entry
 from openloop_cli.comparison.metric_names import path_text
 from openloop_cli.measures.metrics import MSE_FLOOR, psnr_of
 from openloop_cli.measures.statistics import Interval, interval, ratio
-
-# At high levels, those of a number out of many, 50 resamples beyond each end would be millions.
-_PER_TAIL, _MOST_RESAMPLES = 50, 100_000
 
 
 @dataclass(frozen=True)
@@ -74,11 +70,11 @@ class Error(Quantity):
 
     def own(self, level: float) -> Interval:
         """Of the mean."""
-        return interval(self.windows, level=level, resamples=resamples(level))
+        return interval(self.windows, level=level)
 
     def change(self, old: Quantity, level: float) -> Interval:
         """Of the mean difference."""
-        return interval(self.windows - old.windows, level=level, resamples=resamples(level))
+        return interval(self.windows - old.windows, level=level)
 
 
 class Psnr(Quantity):
@@ -91,14 +87,14 @@ class Psnr(Quantity):
 
     def own(self, level: float) -> Interval:
         """Of the mean error, in dB."""
-        found = interval(self.windows, level=level, resamples=resamples(level))
+        found = interval(self.windows, level=level)
         mean, low, high = (psnr_of(x) for x in (found.mean, found.high, found.low))
         return Interval(mean, low, high, found.count)
 
     def change(self, old: Quantity, level: float) -> Interval:
         """Of the ratio of both mean errors, in dB."""
         errors = [np.maximum(x.windows, MSE_FLOOR) for x in (self, old)]
-        found = ratio(errors[0], errors[1], level=level, resamples=resamples(level))
+        found = ratio(errors[0], errors[1], level=level)
         with np.errstate(divide="ignore", invalid="ignore"):
             mean, low, high = (
                 -10 * np.log10(np.maximum(x, 0)) for x in (found.mean, found.high, found.low)
@@ -111,13 +107,13 @@ class Reconstruction(Quantity):
 
     def own(self, level: float) -> Interval:
         """Of the ratio."""
-        found = ratio(*self.windows.T, level=level, resamples=resamples(level))
+        found = ratio(*self.windows.T, level=level)
         return Interval(1 - found.mean, 1 - found.high, 1 - found.low, found.count)
 
     def change(self, old: Quantity, level: float) -> Interval:
         """Of the ratio of how much the floor sank to climatology."""
         sank = old.windows[:, 0] - self.windows[:, 0]
-        return ratio(sank, old.windows[:, 1], level=level, resamples=resamples(level))
+        return ratio(sank, old.windows[:, 1], level=level)
 
 
 class SkillMean(Quantity):
@@ -132,13 +128,13 @@ class SkillMean(Quantity):
     def own(self, level: float) -> Interval:
         """Of the mean over the steps that are defined."""
         each = self.windows[:, ~np.isnan(self.windows).all(0)].mean(1)
-        return interval(each, level=level, resamples=resamples(level))
+        return interval(each, level=level)
 
     def change(self, old: Quantity, level: float) -> Interval:
         """Of the mean over the steps that are defined in both."""
         both = self.windows - old.windows
         each = both[:, ~np.isnan(both).all(0)].mean(1)
-        return interval(each, level=level, resamples=resamples(level))
+        return interval(each, level=level)
 
 
 def imagined_quantity(entry: Entry, key: str) -> Quantity:
@@ -185,11 +181,6 @@ def reward_quantity(entry: Entry) -> Quantity:
     path = ("reward", "imagined", "mae", "mean")
     errors = entry.rows("reward", "per_window", "model").mean(1)
     return Error(path_text(*path), entry.number(*path), errors)
-
-
-def resamples(level: float) -> int:
-    """How many resamples an interval of that level takes."""
-    return min(math.ceil(2 * _PER_TAIL / (1 - level)), _MOST_RESAMPLES)
 
 
 def _error(entry: Entry, key: str, windows: Array, *names: str) -> Quantity:

@@ -5,12 +5,14 @@ Columns (C, n): one row for each quantity, one column for each window. With x a 
     t* = (mean* - mean) / max(se*, se / 3),    se = s / sqrt(n),    s² = Σ(x - mean)² / (n - 1)
 
 where stars mark a resample: n windows, drawn with replacement. Efron & Tibshirani 1993, *An
-Introduction to the Bootstrap*, chapter 12.5. Two things are ours, chosen by simulation:
+Introduction to the Bootstrap*, chapter 12.5. Three things are ours, chosen by simulation:
 
 - The floor of se / 3. It keeps a resample that happens to miss an outlier, and so has next to no
   variance, from making an interval endless. It costs no coverage from 8 windows on.
 - Each quantile is at least as far out as Student's t, which the bootstrap falls short of where
   tails are heavy on both sides, as those of differences between two seeds are.
+- Levels that share 5 % between hundreds of comparisons ask for quantiles beyond what MOST resamples
+  reach. There the farthest quantile in reach is moved outwards as Student's t would move it.
 """
 
 import math
@@ -21,18 +23,20 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 
-# Resamples beyond each end of an interval: 2,000 in all at 95 %, more at higher levels.
+# Resamples beyond each end of an interval: 2,000 in all at 95 %, more at higher levels, at most
+# MOST; without an end forty checkpoints would take minutes to compare.
 PER_TAIL = 50
+MOST = 20_000
 SE_FLOOR = 1 / 3
 # Numbers in the largest array that is held at once.
 CELLS = 1 << 20
-# Of the largest draw that is kept for the next quantity: 2 MB.
-_KEPT = 1 << 18
+# Numbers in the largest draw that is kept for the next quantity: 8 MB.
+_KEPT = 1 << 20
 
 
 def enough(level: float) -> int:
-    """How many resamples put PER_TAIL beyond each end."""
-    return math.ceil(PER_TAIL / _tail(level))
+    """How many resamples put PER_TAIL beyond each end, or are the most that we take."""
+    return min(MOST, math.ceil(PER_TAIL / _tail(level)))
 
 
 def alike(missing: Array) -> Iterator[tuple[Array, Array]]:
@@ -54,7 +58,7 @@ def averages(terms: Sequence[Array], resamples: int, seed: int) -> list[Array]:
     for shares in _shares(terms[0].shape[1], resamples, seed):
         here = slice(done, done := done + shares.shape[1])
         for term, out in zip(terms, found, strict=True):
-            out[:, here] = term @ shares
+            np.matmul(term, shares, out=out[:, here])
     return found
 
 
@@ -69,14 +73,18 @@ def quantiles(
       count: n, at least 2.
     """
     tail, resamples = _tail(level), means.shape[1]
+    reached = max(tail, PER_TAIL / resamples) if resamples >= MOST else tail
     # Where all windows agree, all resamples do.
     least = np.maximum(whole * SE_FLOOR**2, np.finfo(np.float64).tiny)
     pivots = means * math.sqrt(count - 1) / np.sqrt(np.maximum(variances, least[:, None]))
-    first = min(max(int(tail * (resamples + 1)), 1), (resamples + 1) // 2) - 1
+    first = min(max(int(reached * (resamples + 1)), 1), (resamples + 1) // 2) - 1
     last = resamples - 1 - first
     pivots.partition((first, last), axis=1)
-    student = student_quantile(count - 1, 1 - tail) * (whole > 0)
-    return np.minimum(pivots[:, first], -student), np.maximum(pivots[:, last], student)
+    student = student_quantile(count - 1, 1 - tail)
+    beyond = student / student_quantile(count - 1, 1 - reached)
+    low, high = pivots[:, first] * beyond, pivots[:, last] * beyond
+    least_far = student * (whole > 0)
+    return np.minimum(low, -least_far), np.maximum(high, least_far)
 
 
 @cache
