@@ -48,3 +48,7 @@ class OutputError(OpenloopError):
 
 class MetricsError(OpenloopError):
     """A metrics.json cannot be read, is of another version, or lacks a number."""
+
+
+class RemoteError(OpenloopError):
+    """A place on the network cannot be reached, or is of no kind that we know."""

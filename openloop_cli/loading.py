@@ -13,6 +13,7 @@ from openloop_cli import metrics_file
 from openloop_cli.arrays import Params
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.errors import MetricsError, OptionError, OutputError
+from openloop_cli.places import place
 from openloop_cli.replay import Choice, Replay, Windows, open_replay
 from openloop_cli.run import Run, put_together
 from openloop_cli.writers.atomic import resolved
@@ -53,6 +54,13 @@ class ReportJob:
     device: str | None = None
     dtype: str | None = None
     cache: bool = True
+
+    def __post_init__(self) -> None:
+        """Text may stand for a path, and then be an address too."""
+        for name in ("checkpoint", "out", "config", "metrics", "save_arrays", "report"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else place(value))
+        object.__setattr__(self, "replay", tuple(place(path) for path in self.replay))
 
 
 @dataclass(frozen=True)
@@ -217,9 +225,9 @@ def _check_outputs_are_no_inputs(job: ReportJob, run: Run) -> None:
     chunks = (chunk.path for chunk in run.replay.chunks)
     inputs = [run.config.source, *run.checkpoint.files, *chunks]
     for option, path in outputs(job).items():
-        place = resolved(path)
+        target = resolved(path)
         for file in inputs:
-            if file is not None and file.name == place.name and resolved(file) == place:
+            if file is not None and file.name == target.name and resolved(file) == target:
                 raise OptionError(
                     f"{option} {path}: this file is read, it will not be written over",
                     hint="choose another name",

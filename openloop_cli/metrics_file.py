@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from openloop_cli.errors import MetricsError
+from openloop_cli.places import place
 
 FORMAT, VERSION = "openloop-metrics", 1
 MAX_BYTES = 256 * 2**20
 
 
-def read_metrics(path: Path) -> dict[str, Any]:
-    """Reads a metrics.json.
+def read_metrics(path: Path | str) -> dict[str, Any]:
+    """Reads a metrics.json, of this machine or the network.
 
     Raises:
       MetricsError: Not readable, not JSON, or of another format or version.
     """
+    path = place(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise MetricsError(f"{path}: {path.stat().st_size} bytes, too large for a metrics.json")

@@ -16,6 +16,7 @@ from openloop_cli.arrays import Array, Params
 from openloop_cli.checkpoints import Checkpoint, read_checkpoint
 from openloop_cli.config import RunConfig, find_config, infer_config, read_config
 from openloop_cli.errors import ParamsError, ReplayError
+from openloop_cli.places import place
 from openloop_cli.replay import (
     Choice,
     Replay,
@@ -110,7 +111,9 @@ class Run:
 
 
 def open_run(
-    checkpoint: Path | str, replay: Path | str | Sequence[Path], config: Path | str | None = None
+    checkpoint: Path | str,
+    replay: Path | str | Sequence[Path | str],
+    config: Path | str | None = None,
 ) -> Run:
     """Finds a checkpoint, its replay and its settings.
 
@@ -120,12 +123,13 @@ def open_run(
       config: A config.yaml; None looks for it from the checkpoint upwards, and without one
         infers the settings from the parameters.
 
+    Each may be on the network, such as "s3://bucket/run", or a `UPath` (`openloop[remote]`).
+
     Raises:
       OpenloopError: Of the kind that says which of the three is wrong.
     """
-    found = read_checkpoint(Path(checkpoint))
-    chunks = open_replay(Path(replay) if isinstance(replay, str) else replay)
-    return put_together(found, chunks, Path(config) if config is not None else None)
+    found = read_checkpoint(place(checkpoint))
+    return put_together(found, open_replay(replay), place(config) if config is not None else None)
 
 
 def put_together(checkpoint: Checkpoint, replay: Replay, config: Path | None = None) -> Run:

@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import FileIO
-from itertools import accumulate
+from io import RawIOBase
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.errors import CheckpointError
+from openloop_cli.places import RemotePath, remote
 
 # JAX on the CPU takes over a NumPy buffer without a copy when it is aligned like this.
 _ALIGNMENT = 64
@@ -41,6 +42,7 @@ class ArrayRef:
       swapped: The file has the other byte order (JAX takes none but the machine's own).
       axes: The array is the stored one with its axes in this order.
       inline: The bytes themselves; only for short `latin1` text.
+      version: What the store said of the file when it was indexed; only of a remote one.
     """
 
     name: str
@@ -56,34 +58,26 @@ class ArrayRef:
     swapped: bool = False
     axes: tuple[int, ...] | None = None
     inline: bytes | None = None
+    version: str = ""
 
     def read(self) -> Array:
         """The array; a `CheckpointError` if the file has changed size or is gone."""
         return read_together([self])[0]
 
-    def read_into(self, memory: Array) -> Array:
-        """The array, in `memory`: (nbytes,) uint8."""
+    def read_from(self, file: RawIOBase | None, memory: Array) -> Array:
+        """The array, in `memory`: (nbytes,) uint8. No file is needed for `inline` bytes."""
         if self.inline is not None:
             memory[:] = np.frombuffer(self.inline, np.uint8)
         else:
-            with open_file(self.path) as file:
-                self._check_unchanged(file)
-                file.seek(self.offset)
-                if self.latin1:
-                    memory[:] = np.frombuffer(self._decode(file), np.uint8)
-                else:
-                    _read_into(file, memory, self.path)
+            assert file is not None, "its bytes are in the file"
+            file.seek(self.offset)
+            if self.latin1:
+                memory[:] = np.frombuffer(self._decode(file), np.uint8)
+            else:
+                _read_into(file, memory, self.path)
         return self._arrange(memory)
 
-    def _check_unchanged(self, file: FileIO) -> None:
-        size = os.fstat(file.fileno()).st_size
-        if size != self.file_size:
-            raise CheckpointError(
-                f"{self.path}: {self.file_size} bytes when it was opened, {size} bytes now",
-                hint="the file changed while it was being read; read the checkpoint again",
-            )
-
-    def _decode(self, file: FileIO) -> bytes:
+    def _decode(self, file: RawIOBase) -> bytes:
         text = bytearray(self.stored)
         _read_into(file, np.frombuffer(text, np.uint8), self.path)
         try:
@@ -109,7 +103,7 @@ class ArrayRef:
 
 
 @contextmanager
-def open_file(path: Path) -> Iterator[FileIO]:
+def open_file(path: Path) -> Iterator[RawIOBase]:
     """A regular file, unbuffered; whatever the disk refuses becomes one clear line."""
     with disk_errors(path):
         # Looked at before it is opened: opening a named pipe would wait for ever.
@@ -120,6 +114,20 @@ def open_file(path: Path) -> Iterator[FileIO]:
             raise CheckpointError(f"{path}: expected a regular file")
         with path.open("rb", buffering=0) as file:
             yield file
+
+
+def size_of(file: RawIOBase) -> int:
+    """The size of an open file."""
+    return file.seek(0, os.SEEK_END)
+
+
+def file_version(path: Path) -> str:
+    """What changes with a remote file's contents; empty for one on a disk."""
+    place = remote(path)
+    if place is None:
+        return ""
+    with disk_errors(path):
+        return place.stat().version
 
 
 @contextmanager
@@ -150,10 +158,55 @@ def read_together(refs: Sequence[ArrayRef]) -> list[Array]:
     """Several arrays, side by side in one piece of memory."""
     ends = list(accumulate(_room(ref.nbytes) for ref in refs))
     memory = _aligned(ends[-1] if ends else 0)
-    return [
-        ref.read_into(memory[end - _room(ref.nbytes) :][: ref.nbytes])
+    pieces = [
+        (ref, memory[end - _room(ref.nbytes) :][: ref.nbytes])
         for ref, end in zip(refs, ends, strict=True)
     ]
+    arrays: list[Array] = []
+    for (path, inline), group in groupby(pieces, lambda x: (x[0].path, x[0].inline is not None)):
+        if inline:
+            arrays += [ref.read_from(None, piece) for ref, piece in group]
+        else:
+            arrays += _read_file(path, list(group))
+    return arrays
+
+
+def _read_file(path: Path, pieces: Sequence[tuple[ArrayRef, Array]]) -> list[Array]:
+    """Arrays of one file, which must still be the one that was indexed."""
+    first = pieces[0][0]
+    place = remote(path)
+    if place is not None:
+        return _read_remote(place, pieces)
+    with open_file(path) as file:
+        size = size_of(file)
+        if size != first.file_size:
+            raise _changed(first, size)
+        return [ref.read_from(file, piece) for ref, piece in pieces]
+
+
+def _read_remote(path: RemotePath, pieces: Sequence[tuple[ArrayRef, Array]]) -> list[Array]:
+    """The same with all ranges fetched at once: nothing holds a remote file in place meanwhile."""
+    from openloop_cli.places.files import RemoteFile
+
+    first = pieces[0][0]
+    with RemoteFile(path, size=first.file_size, version=first.version) as file:
+        with disk_errors(first.path):
+            try:
+                file.prefetch((ref.offset, ref.offset + ref.stored) for ref, _ in pieces)
+            finally:
+                # Also tells why a range was not there any more.
+                now = file.look_again()
+                if (now.size, now.version) != (file.size, file.version):
+                    raise _changed(first, now.size)
+        return [ref.read_from(file, piece) for ref, piece in pieces]
+
+
+def _changed(ref: ArrayRef, size: int) -> CheckpointError:
+    now = f"{size} bytes now" if size != ref.file_size else "other ones now"
+    return CheckpointError(
+        f"{ref.path}: {ref.file_size} bytes when it was opened, {now}",
+        hint="the file changed while it was being read; read the checkpoint again",
+    )
 
 
 def _room(nbytes: int) -> int:
@@ -167,7 +220,7 @@ def _aligned(nbytes: int) -> Array:
     return raw[start : start + nbytes]
 
 
-def _read_into(file: FileIO, memory: Array, path: Path) -> None:
+def _read_into(file: RawIOBase, memory: Array, path: Path) -> None:
     view = memory.data
     while len(view):
         count = file.readinto(view)

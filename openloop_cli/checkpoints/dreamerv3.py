@@ -4,6 +4,9 @@
     ckpt/agent/<time>/agent.pkl + done, ckpt/agent/latest       script `parallel`,
     ckpt/logger/<time>/step.pkl                                 which keeps the step elsewhere
 
+On the web, where folders cannot be listed, only these names are asked for, and of a run's
+checkpoints only the one that `latest` names.
+
 `agent.pkl` may be split into `agent-0000.pkl`, `agent-0001.pkl`, ... Its value is
 `{'params': {name: array}, 'counters': {name: int}}`; other entries are passed over.
 """
@@ -13,13 +16,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from openloop_cli.checkpoints.array_ref import ArrayRef, disk_errors, open_file
+from openloop_cli.checkpoints.array_ref import ArrayRef, disk_errors, file_version, open_file
 from openloop_cli.checkpoints.checkpoint import Checkpoint
 from openloop_cli.checkpoints.pickle_values import StoredArray, plain
 from openloop_cli.checkpoints.safe_pickle import index_pickle
 from openloop_cli.errors import CheckpointError
+from openloop_cli.places import each, remote
 
 _AGENT_FILE = re.compile(r"agent(-\d{4,5})?\.pkl")
+_PLAIN_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,200}")
 _STEP_IN_NAME = re.compile(r".*-(\d{12})")
 
 
@@ -37,6 +42,8 @@ def find_checkpoints(path: Path) -> list[Path]:
     """All checkpoint folders of a run or `ckpt` folder, oldest first; at least one."""
     with disk_errors(path):
         own = _own_folder(path)
+        if own is None and not _can_list(path):
+            return [_named_by_latest(path)]
         folders = [own] if own else _candidates(_checkpoint_root(path))
     if not folders:
         raise _nothing_found(path)
@@ -79,6 +86,8 @@ def _locate(path: Path) -> tuple[Path, list[str]]:
         own = _own_folder(path)
         if own:
             return own, []
+        if not _can_list(path):
+            return _named_by_latest(path), []
         root = _checkpoint_root(path)
         folders = _candidates(root)
     if not folders:
@@ -87,7 +96,8 @@ def _locate(path: Path) -> tuple[Path, list[str]]:
     if named and root / named in folders:
         return root / named, []
     with disk_errors(root):
-        whole = [folder for folder in folders if (folder / "done").exists()]
+        done = each(lambda folder: (folder / "done").exists(), folders)
+        whole = [folder for folder, there in zip(folders, done, strict=True) if there]
     folder = (whole or folders)[-1]
     reason = f"`latest` names {plain(named)}, which is no checkpoint" if named else "no `latest`"
     return folder, [f"{reason}: took {folder.name}, the newest"]
@@ -111,6 +121,8 @@ def _agent_files(folder: Path) -> tuple[Path, ...]:
     # The reference's loader prefers the whole file too.
     if (folder / "agent.pkl").exists():
         return (folder / "agent.pkl",)
+    if not _can_list(folder):
+        return _asked_shards(folder)
     shards = [file for file in folder.glob("agent-*.pkl") if _AGENT_FILE.fullmatch(file.name)]
     shards.sort(key=lambda file: int(file.stem[len("agent-") :]))
     for number, file in enumerate(shards):
@@ -120,6 +132,32 @@ def _agent_files(folder: Path) -> tuple[Path, ...]:
                 hint="copy all shards of the checkpoint",
             )
     return tuple(shards)
+
+
+def _can_list(folder: Path) -> bool:
+    place = remote(folder)
+    return place is None or place.lists
+
+
+def _asked_shards(folder: Path) -> tuple[Path, ...]:
+    """The shards up to the first number that is not there."""
+    shards: list[Path] = []
+    while (file := folder / f"agent-{len(shards):04d}.pkl").exists() and len(shards) < 10_000:
+        shards.append(file)
+    return tuple(shards)
+
+
+def _named_by_latest(path: Path) -> Path:
+    """The checkpoint in a run or `ckpt` folder whose other contents cannot be listed."""
+    for root in (path, path / "ckpt", path / "ckpt" / "agent", path / "agent"):
+        named = _read_latest(root) if (root / "latest").exists() else ""
+        # A name and nothing else: what a server says leads to no other place.
+        if _PLAIN_NAME.fullmatch(named) and _agent_files(root / named):
+            return root / named
+    raise CheckpointError(
+        f"{path}: neither agent.pkl nor a `latest` that names a checkpoint is there",
+        hint="a folder on the web cannot be listed: give the checkpoint's folder or its agent.pkl",
+    )
 
 
 def _checkpoint_root(path: Path) -> Path:
@@ -132,11 +170,9 @@ def _checkpoint_root(path: Path) -> Path:
 
 def _candidates(root: Path) -> list[Path]:
     """Checkpoint folders, oldest first: their names are times, or hold the step."""
-    folders = [
-        folder
-        for folder in root.iterdir()
-        if folder.name != "latest" and folder.is_dir() and _agent_files(folder)
-    ]
+    inside = [x for x in root.iterdir() if x.name != "latest" and x.is_dir()]
+    files = each(_agent_files, inside)
+    folders = [folder for folder, found in zip(inside, files, strict=True) if found]
     return sorted(folders, key=lambda folder: _natural(folder.name))
 
 
@@ -166,6 +202,8 @@ def _nothing_found(path: Path) -> CheckpointError:
 
 def _add_file(file: Path, params: dict[str, ArrayRef], counters: dict[str, int]) -> int:
     """Index one file into `params` and `counters`; its size."""
+    # Asked before the file is read, so that a change on the way shows.
+    version = file_version(file)
     value, size = index_pickle(file)
     if not isinstance(value, dict) or not isinstance(value.get("params"), dict):
         raise CheckpointError(
@@ -177,7 +215,7 @@ def _add_file(file: Path, params: dict[str, ArrayRef], counters: dict[str, int])
             raise CheckpointError(f"{file}: params/{plain(str(name))}: expected an array: {kind}")
         if name in params:
             raise CheckpointError(f"{file}: params/{plain(name)}: is in {params[name].path} too")
-        params[name] = _array_ref(name, array, file, size)
+        params[name] = _array_ref(name, array, file, size, version)
     for name, count in _counters(file, value.get("counters", {}), size).items():
         if counters.setdefault(name, count) != count:
             raise CheckpointError(
@@ -187,7 +225,9 @@ def _add_file(file: Path, params: dict[str, ArrayRef], counters: dict[str, int])
     return size
 
 
-def _array_ref(name: str, array: StoredArray, file: Path, file_size: int) -> ArrayRef:
+def _array_ref(
+    name: str, array: StoredArray, file: Path, file_size: int, version: str = ""
+) -> ArrayRef:
     payload = array.payload
     assert payload is not None, "index_pickle leaves no array without contents"
     return ArrayRef(
@@ -204,6 +244,7 @@ def _array_ref(name: str, array: StoredArray, file: Path, file_size: int) -> Arr
         swapped=not array.dtype.isnative,
         axes=array.axes,
         inline=payload.data if payload.offset < 0 else None,
+        version=version,
     )
 
 
@@ -222,7 +263,7 @@ def _whole_number(value: object, file: Path, size: int) -> int | None:
     if type(value) is int:
         return value
     if isinstance(value, StoredArray) and value.shape == () and value.dtype.kind in "iu":
-        return int(_array_ref("", value, file, size).read())
+        return int(_array_ref("", value, file, size, file_version(file)).read())
     return None
 
 
@@ -236,7 +277,7 @@ def _find_step(folder: Path) -> tuple[int | None, list[str]]:
     if in_name:
         return int(in_name[1]), []
     logger = folder.parent.parent / "logger"
-    if folder.parent.name != "agent":
+    if folder.parent.name != "agent" or not _can_list(folder):
         return None, []
     with disk_errors(logger):
         saves = sorted(logger.glob("*/step.pkl")) if logger.is_dir() else []

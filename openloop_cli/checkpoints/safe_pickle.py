@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from openloop_cli.checkpoints.array_ref import open_file
+from openloop_cli.checkpoints.array_ref import open_file, size_of
 from openloop_cli.checkpoints.pickle_machine import Machine
 from openloop_cli.checkpoints.pickle_source import (
     ByteSource,
@@ -31,10 +31,10 @@ MAX_DEPTH = 20
 def index_pickle(path: Path) -> tuple[object, int]:
     """The pickle's value and the file's size, or a `CheckpointError` of one line."""
     with open_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
+        size = size_of(file)
         if hasattr(os, "posix_fadvise"):
             # Else the kernel reads ahead around every jump, several per cent of the file.
-            with suppress(OSError):
+            with suppress(OSError):  # a remote file has no number
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
         return index_stream(file, size, str(path)), size
 

@@ -7,14 +7,17 @@ else was opened before.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from openloop_cli.errors import OptionError, ReplayError
+from openloop_cli.places import remote
 from openloop_cli.replay.index import Replay
 from openloop_cli.replay.links import Piece
+from openloop_cli.replay.names import ChunkInfo
 
 _TRIES = 32
 
@@ -70,6 +73,8 @@ def choose_windows(
     )
     if not search.total:
         raise _too_short(replay, replay_context, length)
+    if remote(replay.chunks[0].path):
+        replay.warm(_foreseen(search, min(count, search.total)))
     starts = _spread(search, min(count, search.total))
     if not starts:
         raise _none_left(search, replay_context, length)
@@ -95,6 +100,25 @@ def _spread(search: "_Search", count: int) -> list[int]:
                     chosen.append(start)
                     picks[stratum] += 1
     return chosen
+
+
+def _foreseen(search: "_Search", count: int) -> list[ChunkInfo]:
+    """The chunks that will be opened if every draw is a usable one: they can come at once."""
+    seen: dict[int, None] = {}
+
+    class Foresight(_Search):
+        def _is_usable(self, start: int) -> bool:
+            seen.update((piece.chunk, None) for piece in self._pieces(start))
+            return True
+
+    twin = Foresight.__new__(Foresight)
+    twin.__dict__ = search.__dict__ | {
+        "rng": deepcopy(search.rng),
+        "gone": search.gone.copy(),
+        "near": search.near.copy(),
+    }
+    _spread(twin, count)
+    return [search.replay.chunks[number] for number in seen]
 
 
 class _Search:

@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openloop_cli.errors import ReplayError
+from openloop_cli.places import each, place, remote
 from openloop_cli.replay.links import Links
 from openloop_cli.replay.names import ChunkInfo, parse_name, same_spelling
-from openloop_cli.replay.npz import Member, open_npz, read_steps
+from openloop_cli.replay.npz import Member, open_npz, read_steps, warm_npz
 
 _LOOKED_AT = 8
 _FORM = "<time>-<uuid>-<succ>-<length>.npz"
@@ -33,18 +34,21 @@ class KeyInfo:
     shape: tuple[int, ...]
 
 
-def open_replay(paths: Path | Sequence[Path]) -> "Replay":
+def open_replay(paths: Path | str | Iterable[Path | str]) -> "Replay":
     """The replay in a replay folder, a run folder, or chunk files, or in several of them."""
     found: list[ChunkInfo] = []
-    paths = [paths] if isinstance(paths, Path) else list(paths)
-    if not paths:
+    # A remote place is no Path, but like one in what is used of it: it is nothing to go through.
+    one = isinstance(paths, (Path, str)) or not isinstance(paths, Iterable)
+    named: list[Path | str] = [paths] if one else list(paths)  # type: ignore[list-item, arg-type]
+    places = [place(path) for path in named]
+    if not places:
         raise ReplayError("no replay given", hint="pass a replay folder, a run folder or chunks")
-    for path in paths:
+    for path in places:
         try:
             found.extend(_list(path) if path.is_dir() else [_explicit(path)])
         except OSError as error:
-            place = error.filename if isinstance(error.filename, str) else path
-            raise ReplayError(f"{place}: it cannot be read: {error.strerror or error}") from None
+            where = error.filename if isinstance(error.filename, str) else path
+            raise ReplayError(f"{where}: it cannot be read: {error.strerror or error}") from None
     return Replay(found)
 
 
@@ -63,7 +67,7 @@ class Replay:
         # Of copies, the longest counts: the shorter one was saved before it was full.
         for chunk in sorted(found, key=lambda chunk: (-chunk.length, chunk.path)):
             kept = chosen.setdefault(same_spelling(chunk.uuid), chunk)
-            if kept is not chunk and realpath(kept.path) != realpath(chunk.path):
+            if kept is not chunk and _real(kept.path) != _real(chunk.path):
                 duplicates[chunk.path] = None
         self.chunks = tuple(sorted(chosen.values(), key=lambda chunk: (chunk.time, chunk.uuid)))
         self.duplicates = tuple(duplicates)
@@ -125,6 +129,13 @@ class Replay:
         except ReplayError as error:
             raise self.damage(chunk, error) from None
 
+    def warm(self, chunks: Sequence[ChunkInfo]) -> None:
+        """Fetches what opening these chunks will want, several at once; nothing for local ones.
+
+        It changes nothing but the time that opening takes: what is wrong shows then.
+        """
+        warm_npz([chunk.path for chunk in chunks if chunk.path not in self._opened])
+
     def is_first(self, chunk: ChunkInfo) -> NDArray[np.bool_]:
         """(length,): where an episode starts, as stored."""
         member = self.open(chunk).get("is_first")
@@ -161,6 +172,10 @@ class Replay:
             )
 
 
+def _real(path: Path) -> object:
+    return remote(path) or realpath(path)
+
+
 def _key_info(member: Member) -> KeyInfo:
     return KeyInfo(member.dtype.newbyteorder("="), member.shape[1:])
 
@@ -179,9 +194,12 @@ def _list(folder: Path) -> list[ChunkInfo]:
     replay = folder / "replay"
     root = replay if replay.is_dir() else folder
     chunks = list(_scan(root))
+    replicas = []
     for replica in sorted(root.iterdir()):
         if replica.name.isdecimal() and replica.is_dir():
-            chunks.extend(_scan(replica))
+            replicas.append(replica)
+    for found in each(lambda replica: list(_scan(replica)), replicas):
+        chunks.extend(found)
     if not chunks:
         raise ReplayError(
             f"{root}: no chunks here, expected files {_FORM}",
@@ -191,6 +209,10 @@ def _list(folder: Path) -> list[ChunkInfo]:
 
 
 def _scan(folder: Path) -> Iterator[ChunkInfo]:
+    if remote(folder):
+        found = (parse_name(path) for path in folder.iterdir() if path.name.endswith(".npz"))
+        yield from (chunk for chunk in found if chunk is not None)
+        return
     with os.scandir(folder) as entries:
         for entry in entries:
             chunk = parse_name(Path(entry.path)) if entry.name.endswith(".npz") else None

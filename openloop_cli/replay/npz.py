@@ -7,28 +7,33 @@ is asked for, and checks the checksum. Both raise ReplayError with one line that
 wrong, without the file's name.
 """
 
+import io
 import re
 import stat
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
 from openloop_cli.arrays import Array
-from openloop_cli.errors import ReplayError
+from openloop_cli.errors import RemoteError, ReplayError
+from openloop_cli.places import RemotePath, each, remote
 
 Span = tuple[int, int]
 """The steps from the first up to, not including, the second."""
 
 _BLOCK = 1 << 18
 _HEAD = 4096  # NumPy pads its headers to 128 bytes; longer ones are no plain array's
+# What is fetched of a remote file at once: its end, and the beginning of each array, which for
+# the flag of episode starts is all of it.
+_TAIL, _HEADS, _SMALL = 1 << 16, 8192, 1 << 18
 _MAX_STEP = 1 << 28
 _MAX_RATIO = 1032  # what deflate reaches at most
 _LOCAL = struct.Struct("<4s22xHH")
@@ -85,13 +90,36 @@ def open_npz(path: Path, length: int) -> dict[str, Member]:
 
 def read_steps(path: Path, members: Iterable[Member], spans: Sequence[Span]) -> dict[str, Array]:
     """The steps in `spans` (sorted, disjoint) of each member, joined: (N, …)."""
+    members = list(members)
     with _opened(path) as file:
+        _prefetch(file, ((x.offset, x.offset + x.packed) for x in members))
         return {member.key: _read(file, member, spans) for member in members}
+
+
+def warm_npz(paths: Iterable[Path]) -> None:
+    """Fetches the directories and headers of remote files, several at once, for `open_npz`."""
+
+    def warm(path: Path) -> None:
+        # Whatever is wrong is told when the file is opened in its turn.
+        with suppress(ReplayError, RemoteError), _opened(path) as file:
+            _directory(file)
+
+    each(warm, [path for path in paths if remote(path)])
+
+
+def _prefetch(file: BinaryIO, ranges: Iterable[Span]) -> None:
+    raw = getattr(file, "raw", None)  # of a remote file
+    if raw is not None:
+        raw.prefetch(ranges)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
+        if (place := remote(path)) is not None:
+            with _opened_remote(place) as file:
+                yield file
+            return
         # A pipe would wait for ever.
         if not stat.S_ISREG(path.stat().st_mode):
             raise ReplayError("it is not a file")
@@ -103,9 +131,22 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         raise ReplayError(f"it cannot be read: {error.strerror or error}") from None
 
 
+@contextmanager
+def _opened_remote(path: RemotePath) -> Iterator[BinaryIO]:
+    from openloop_cli.places.files import RemoteFile
+
+    with RemoteFile(path) as raw:
+        raw.whole = _SMALL
+        # A chunk's directory stands at its end, and a small chunk is as soon there as that.
+        raw.prefetch([(raw.size - _TAIL if raw.size > _SMALL else 0, raw.size)])
+        yield cast(BinaryIO, io.BufferedReader(raw, _TAIL))
+
+
 def _directory(file: BinaryIO) -> list[zipfile.ZipInfo]:
     try:
-        return zipfile.ZipFile(file).infolist()
+        entries = zipfile.ZipFile(file).infolist()
+        _prefetch(file, ((x.header_offset, x.header_offset + _HEADS) for x in entries))
+        return entries
     except _ZIP_ERRORS:
         file.seek(0)
         if file.read(2) == b"PK":

@@ -7,6 +7,8 @@ from openloop_cli.errors import ReplayError
 from openloop_cli.replay.index import KeyInfo, Replay
 from openloop_cli.replay.links import Links
 
+_AT_ONCE = 64
+
 
 @dataclass(frozen=True)
 class ReplaySummary:
@@ -37,7 +39,9 @@ def summarize(replay: Replay) -> ReplaySummary:
     """Open every chunk and count."""
     readable = []
     episodes = size = 0
-    for chunk in replay.chunks:
+    for number, chunk in enumerate(replay.chunks):
+        if number % _AT_ONCE == 0:
+            replay.warm(replay.chunks[number : number + _AT_ONCE])
         try:
             episodes += int(replay.is_first(chunk).sum())
             size += chunk.path.stat().st_size

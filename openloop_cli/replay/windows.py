@@ -183,6 +183,7 @@ def _read_chunks(
         except ReplayError as error:
             return error
 
+    replay.warm([replay.chunks[number] for number in sorted(spans)])
     members: dict[int, dict[str, Member]] = {}
     failed: dict[int, ReplayError] = {}
     for number in sorted(spans):

@@ -4,12 +4,16 @@ A result is written under another name in the same folder and renamed when it is
 ends the writing (an error, Ctrl-C, a polite kill) takes the unfinished file away again, and a
 file of that name from an earlier run stays as it was. Only a hard kill leaves one behind, named
 `.<name>.<random>.partial<suffix>`.
+
+A result for a store on the network is written to a temporary folder here and put there in one
+piece when it is done; stores show a file whole or not at all.
 """
 
 import errno
 import os
 import secrets
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from openloop_cli.errors import OutputError
+from openloop_cli.errors import OutputError, RemoteError
+from openloop_cli.places import RemotePath, remote
 
 PARTIAL = ".partial"
 _POLITE = [
@@ -38,6 +43,10 @@ def atomic_path(path: Path, *, expected_bytes: int | None = None) -> Iterator[Pa
     Raises:
       OutputError: The place cannot be written, or the disk is full.
     """
+    if (place := remote(path)) is not None:
+        with _signals_raise(), _uploaded(place, expected_bytes) as local:
+            yield local
+        return
     target = resolved(path)
     partial = _partial_name(target)
     with _signals_raise():
@@ -60,6 +69,9 @@ def check_writable(path: Path) -> None:
     Raises:
       OutputError: The place cannot be written.
     """
+    if (place := remote(path)) is not None:
+        _check_remote(place)
+        return
     target = resolved(path)
     try:
         _check_target(path, target)
@@ -82,6 +94,8 @@ def resolved(path: Path) -> Path:
     Raises:
       OutputError: It is relative to a folder that is gone.
     """
+    if remote(path):
+        return path
     try:
         return Path(os.path.realpath(path))
     except OSError as error:  # the folder that we stand in is gone
@@ -127,6 +141,41 @@ def disk_full(path: Path, written: int, expected: int | None = None) -> OutputEr
     return OutputError(
         f"{path}: the disk is full: {done}", hint="make room, or write to another disk"
     )
+
+
+@contextmanager
+def _uploaded(path: RemotePath, expected_bytes: int | None) -> Iterator[Path]:
+    """A local name to write to, which is put to `path` if the body succeeds."""
+    from openloop_cli.places import stores
+
+    try:
+        stores.refuse_writing(path)
+        with tempfile.TemporaryDirectory(prefix="openloop-") as folder:
+            # The name keeps its suffix, by which encoders know the kind.
+            local = Path(folder) / f"result{path.suffix}"
+            try:
+                yield local
+            except OSError as error:
+                raise _explain(error, local, _size(local), expected_bytes) from error
+            stores.put(path, local)
+    except RemoteError as error:
+        raise OutputError(error.message, hint=error.hint) from error
+
+
+def _check_remote(path: RemotePath) -> None:
+    """Whether the store takes files, and has no folder of this name; nothing is left there."""
+    from openloop_cli.places import stores
+
+    try:
+        if not path.name:
+            raise OutputError(f"{path}: expected a file's name", hint="add a file name to it")
+        stores.check_writable(path)
+        if path.is_dir():
+            raise OutputError(
+                f"{path}: expected a file's name, found a folder", hint="add a file name to it"
+            )
+    except RemoteError as error:
+        raise OutputError(error.message, hint=error.hint) from error
 
 
 def _touch(partial: Path) -> None:

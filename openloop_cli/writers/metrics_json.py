@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from openloop_cli.places import RemotePath
 from openloop_cli.writers.atomic import write_text
 
 DIGITS = 7
@@ -41,7 +42,7 @@ def plain(value: Any) -> Any:
         return [plain(v) for v in value]
     if isinstance(value, np.generic):
         return plain(value.item())
-    if isinstance(value, Path):
+    if isinstance(value, (Path, RemotePath)):
         return str(value)
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
