@@ -8,7 +8,7 @@ at most two checkpoints' parameters and two reports are in memory, however many 
 Writing stays in the main thread, to which signals come: they wait until an item is written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,7 +62,7 @@ class _RolledOut:
 
 
 def run_local(
-    items: Sequence[Item],
+    items: Iterable[Item],
     folder: Path,
     selection: Selection,
     on_event: OnEvent,
@@ -96,7 +96,7 @@ class _Line:
         self.read: _Belt[_Read | Outcome | None] = _Belt()
         self.rolled_out: _Belt[_RolledOut | Outcome | None] = _Belt()
 
-    def read_all(self, items: Sequence[Item]) -> None:
+    def read_all(self, items: Iterable[Item]) -> None:
         """The reader thread. None is put at the end, whatever ends it."""
         try:
             for item in items:

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from openloop_cli.cli import batch_options as o
-from openloop_cli.cli.render import HOW, OUTPUT, Latents, Selection, Style
+from openloop_cli.cli import options as o
+from openloop_cli.cli.options import HOW, OUTPUT, Latents, Place, Selection, Style
 
 if TYPE_CHECKING:
     from openloop_cli.batch.batch_job import BatchResult, Engine
     from openloop_cli.batch.sources import Source
 
 WHERE = "Where it runs"
+
+
+class Parallel(StrEnum):
+    """What several devices divide among them."""
+
+    windows = "windows"
+    checkpoints = "checkpoints"
 
 
 class EngineName(StrEnum):
@@ -38,8 +45,10 @@ def batch(
     *,
     out_dir: o.OutDir,
     replay: Annotated[
-        list[Path] | None,
-        typer.Option(help="A replay folder, run folder or chunk file for all; repeatable."),
+        list[Place] | None,
+        typer.Option(
+            parser=o.path, help="A replay folder, run folder or chunk file for all; repeatable."
+        ),
     ] = None,
     runs: Annotated[
         str | None,
@@ -53,7 +62,7 @@ def batch(
     length: o.Length = None,
     context: o.Context = None,
     sequences: o.Sequences = 16,
-    show: o.Show = 6,
+    show: o.Show = None,
     seed: o.Seed = 0,
     windows: o.Windows = Selection.safe,
     windows_from: o.WindowsFrom = None,
@@ -86,6 +95,23 @@ def batch(
             rich_help_panel=WHERE,
         ),
     ] = "",
+    parallel: Annotated[
+        Parallel,
+        typer.Option(
+            help="Several devices divide each checkpoint's windows, or take a checkpoint each, in"
+            " a process of its own; on a CPU a few processes share its cores.",
+            rich_help_panel=WHERE,
+        ),
+    ] = Parallel.windows,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes of --parallel checkpoints.",
+            min=1,
+            show_default="one for each GPU, or for each 4 cores",
+            rich_help_panel=WHERE,
+        ),
+    ] = None,
     engine: Annotated[
         EngineName,
         typer.Option(
@@ -116,6 +142,7 @@ def batch(
     What is finished is skipped. A checkpoint that fails is told, and the others go on; then the
     exit code is 1.
     """
+    _check_parallel(parallel, workers, engine)
     from openloop_cli.batch.batch_job import BatchJob, local_engine, plan_batch, run_batch
     from openloop_cli.cli.batch_view import batch_view
     from openloop_cli.cli.stopping import stopping_cleanly
@@ -159,11 +186,30 @@ def batch(
         from openloop_cli.batch.ray import Cluster, ray_engine
 
         run = ray_engine(Cluster(address, task_cpus, task_gpus))
+    elif parallel is Parallel.checkpoints:
+        from openloop_cli.batch.parallel import parallel_engine
+
+        run = parallel_engine(device, workers)
     with stopping_cleanly(), batch_view(len(plan_batch(job)), quiet) as on_event:
         result = run_batch(job, on_event, run)
     _print(result, json, quiet)
     if result.failures:
         raise typer.Exit(1)
+
+
+def _check_parallel(parallel: Parallel, workers: int | None, engine: EngineName) -> None:
+    from openloop_cli.errors import OptionError
+
+    if engine is EngineName.ray and parallel is Parallel.checkpoints:
+        raise OptionError(
+            "--parallel checkpoints with --engine ray: each checkpoint is a task there already",
+            hint="say what each task asks for with --task-cpus and --task-gpus",
+        )
+    if workers is not None and parallel is not Parallel.checkpoints:
+        raise OptionError(
+            f"--workers {workers}: only with --parallel checkpoints",
+            hint="a single process serves all devices with --parallel windows",
+        )
 
 
 def _sources(

@@ -99,9 +99,8 @@ def on_each_device(program: Program, mesh: Mesh | None, ins: tuple[Any, ...], ou
     if mesh is None:
         return program
     # It left `jax.experimental` in jax 0.8, together with a change of its other options.
-    if hasattr(jax, "shard_map"):
-        shard_map = jax.shard_map
-    else:
+    shard_map: Any = getattr(jax, "shard_map", None)
+    if shard_map is None:
         from jax.experimental.shard_map import shard_map
     spread: Program = shard_map(program, mesh=mesh, in_specs=ins, out_specs=outs)
     return spread
