@@ -52,7 +52,7 @@ def test_one_device_is_given_no_mesh_and_compiles_three_programs(tmp_path):
     """What several devices need costs nothing where there is one."""
     folder = make_run(tmp_path / "made_up")
     run = open_run(folder, folder)
-    _, windows = run.choose_windows(length=6, count=3)
+    _, windows = run.choose_windows(length=7, count=7)
     model = place_model(run.read_params(), run.config.model, run.spaces, device="cpu")
     assert model.mesh is None
     before = [p._cache_size() for p in (programs.observe, programs.imagine, programs.drift)]

@@ -7,9 +7,9 @@ on every GPU that it sees, for as long as it lives.
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
+from openloop_cli.batch.spawning import spawn
 from openloop_cli.errors import OpenloopError, OptionError
 
 # More cores than these help one rollout little; further ones are better used by another.
@@ -108,13 +108,9 @@ def _cores() -> tuple[int, ...]:
 
 
 def _ask(device: str | None) -> Devices:
-    context = get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=tell_devices, args=(theirs, device), daemon=True)
-    process.start()
-    theirs.close()
+    process, pipe = spawn(tell_devices, device)
     try:
-        found: Devices = ours.recv()
+        found: Devices = pipe.recv()
     except EOFError:
         process.join()
         raise OptionError(
@@ -122,7 +118,7 @@ def _ask(device: str | None) -> Devices:
             hint="use --device cpu, or --parallel windows",
         ) from None
     finally:
-        ours.close()
+        pipe.close()
         process.kill()
         process.join()
     return found

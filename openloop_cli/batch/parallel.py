@@ -9,10 +9,9 @@ each by a worker that has no other, so that the second death tells which of them
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -23,6 +22,8 @@ from openloop_cli.batch.local import EXPECTED
 from openloop_cli.batch.outcome import Event, OnEvent, Outcome, failed
 from openloop_cli.batch.plan import Item
 from openloop_cli.batch.selection import Selection
+from openloop_cli.batch.signals import signals_wait
+from openloop_cli.batch.spawning import spawn
 from openloop_cli.batch.worker import BUG, DONE, NEXT, work
 from openloop_cli.errors import OpenloopError
 
@@ -87,6 +88,7 @@ class _Crew:
         self.again: deque[Item] = deque()
         self.workers: list[_Worker] = []
         self.false_starts = 0
+        self.notes: dict[str, str] = {}
         self.outcomes: dict[str, Outcome] = {}
 
     def run(self, shares: Sequence[Share]) -> list[Outcome]:
@@ -124,19 +126,11 @@ class _Crew:
         """A worker with this share, if there is something to do."""
         if not (self.waiting or self.again):
             return
-        context = get_context("spawn")
-        ours, theirs = context.Pipe()
-        process = context.Process(
-            target=work, args=(theirs, share, self.folder, self.force), daemon=True
-        )
-        worker = _Worker(process, ours, share, alone=not self.waiting)
-        if worker.alone:
-            item = self.again.popleft()
-            worker.has[item.name] = item
-        with _interrupts_wait():
-            process.start()
-            self.workers.append(worker)
-        theirs.close()  # so that the pipe ends with the worker
+        alone = not self.waiting
+        has = {item.name: item for item in [self.again.popleft()]} if alone else {}
+        with signals_wait():  # until it is known, and can be told to stop
+            process, pipe = spawn(work, share, self.folder, self.force)
+            self.workers.append(_Worker(process, pipe, share, alone, has))
 
     def _take(self, worker: _Worker, message: object) -> None:
         """A worker asks for an item, or tells of one."""
@@ -146,10 +140,11 @@ class _Crew:
             with suppress(OSError):  # where it died, its end of the pipe tells so next
                 worker.pipe.send(item)
         elif isinstance(message, Event):
-            if message.outcome is not None:
+            if message.outcome is None:
+                self.on_event(message)
+            else:
                 worker.has.pop(message.name, None)
-                self.outcomes[message.name] = message.outcome
-            self.on_event(message)
+                self._end(message.outcome)
 
     def _next(self, worker: _Worker) -> Item | None:
         if worker.alone:
@@ -187,9 +182,13 @@ class _Crew:
                 self._end(failed(item, _death(code)))
             else:
                 self.again.append(item)
+                self.notes[item.name] = f"its worker died ({_reason(code)}); rendered again"
         self._start(worker.share)
 
     def _end(self, outcome: Outcome) -> None:
+        """Takes an item's outcome in, and tells of it."""
+        if outcome.name in self.notes and not outcome.error:
+            outcome = replace(outcome, notes=(*outcome.notes, self.notes[outcome.name]))
         self.outcomes[outcome.name] = outcome
         self.on_event(Event(outcome.name, outcome.status, outcome))
 
@@ -206,17 +205,3 @@ def _reason(code: int) -> str:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"killed by signal {-code}"
-
-
-@contextmanager
-def _interrupts_wait() -> Iterator[None]:
-    """Ctrl-C reaches no worker, not even one that is just starting: it inherits this. Here it
-    waits until the worker is known, so that none is forgotten."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -24,6 +24,7 @@ from openloop_cli.batch.local import run_local
 from openloop_cli.batch.outcome import Event
 from openloop_cli.batch.plan import Item
 from openloop_cli.batch.selection import Selection
+from openloop_cli.batch.spawning import obey
 
 NEXT = "next"
 """What a worker says when it has room for an item."""
@@ -36,8 +37,7 @@ def work(pipe: Connection, share: Share, folder: Path, force: bool) -> NoReturn:
     """What a worker's process does; it is handed items, or None at the end."""
     code = BUG
     try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started it is told, and tells it
-        signal.signal(signal.SIGTERM, _stop)
+        obey(_stop)
         _settle(share)
         Thread(target=_end_with_parent, daemon=True).start()
         desk = _Desk(pipe)
