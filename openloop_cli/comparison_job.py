@@ -15,6 +15,7 @@ from openloop_cli.comparison.metric_names import shown
 from openloop_cli.comparison.tree import comparison_tree
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.job import VIDEO_KINDS, Progress, ReportJob, measure_job, out_path
+from openloop_cli.loading import SHOWN
 from openloop_cli.metrics_file import read_metrics
 from openloop_cli.writers.markdown import write_comparison_markdown
 from openloop_cli.writers.metrics_json import plain, write_metrics
@@ -224,7 +225,7 @@ def write_video(
         raise OptionError(f"--video {video}: the checkpoints have no image key in common")
     steps = " and ".join("?" if e.step is None else f"{e.step:,}" for e, _ in predictions)
     run = comparison.entries[0].run
-    files, show = {}, job.settings.show
+    files, show = {}, job.settings.show or SHOWN
     for key in keys:
         rows = [image_row("truth", pictures.truth[key][:show], note="what happened")]
         rows += [image_row(entry.label, found[key][:show]) for entry, found in predictions]

@@ -12,6 +12,8 @@ import numpy as np
 
 from openloop_cli.cache import enable_cache
 from openloop_cli.loading import (
+    SHOWN,
+    SHOWN_STILL,
     STILL,
     VIDEO_KINDS,
     Loaded,
@@ -186,7 +188,7 @@ def _write_pictures(
     pictures = report.pictures if video or still else report.loop.image_keys
     for i, name in enumerate(pictures):
         with clock.stage("draw", 0.7 + 0.28 * i / len(pictures)):
-            frames = report.frames(name, show=job.show, style=job.style, scale=job.scale)
+            frames = report.frames(name, show=job.show or SHOWN, style=job.style, scale=job.scale)
             hashes[name] = {"sha256": frames_sha256(frames), "shape": list(frames.shape)}
         if video:
             path = out_path(job.out, name, len(pictures))
@@ -195,14 +197,13 @@ def _write_pictures(
             files[f"video/{name}"] = path
         if still:
             path = out_path(job.out, name, len(pictures))
-            # A still is read, not watched: three windows unless said otherwise.
-            show = 3 if job.show == ReportJob.show else job.show
+            show = job.show or SHOWN_STILL
             write_still(path, report_still(report, name, show, job.scale))
             files[f"still/{name}"] = path
     for arrays in {job.save_arrays, None if video or still else job.out} - {None}:
         assert arrays is not None
         with clock.stage("write arrays", 0.95):
-            write_npz(arrays, report_arrays(report, job.show))
+            write_npz(arrays, report_arrays(report, job.show or SHOWN))
         files["arrays"] = arrays
     return files, hashes
 

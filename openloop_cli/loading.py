@@ -23,12 +23,18 @@ VIDEO_KINDS = (".mp4", ".gif", ".apng")
 STILL = ".png"
 # Beyond these nothing can be told apart, or drawn at all.
 MOST_SCALE, MOST_SEED = 128, 2**32 - 1
+SHOWN, SHOWN_STILL = 6, 3
 KINDS = (*VIDEO_KINDS, STILL, ".npz")
 
 
 @dataclass(frozen=True)
 class ReportJob:
-    """What to report, from where, and where to. Fields are the options of `openloop render`."""
+    """What to report, from where, and where to. Fields are the options of `openloop render`.
+
+    Attributes:
+      show: None is `SHOWN` windows in a video, and `SHOWN_STILL` in a still, which is read, not
+        watched.
+    """
 
     checkpoint: Path
     replay: tuple[Path, ...]
@@ -37,7 +43,7 @@ class ReportJob:
     length: int | None = None
     context: int | None = None
     sequences: int = 16
-    show: int = 6
+    show: int | None = None
     seed: int = 0
     latents: str = "sample"
     samples: int = 1
@@ -153,8 +159,9 @@ def check_job(job: ReportJob) -> None:
     if not 0 <= job.seed <= MOST_SEED:
         raise OptionError(f"--seed {job.seed}: expected 0 to {MOST_SEED}")
     for name in ("sequences", "show", "samples"):
-        if getattr(job, name) < 1:
-            raise OptionError(f"--{name} {getattr(job, name)}: expected 1 or more")
+        value = getattr(job, name)
+        if value is not None and value < 1:
+            raise OptionError(f"--{name} {value}: expected 1 or more")
     if job.latents == "mode" and job.samples > 1:
         raise OptionError(
             f"--samples {job.samples} with --latents mode: all futures would be the same",

@@ -12,24 +12,24 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import openloop_cli
 from openloop_cli.batch.outcome import DONE, FAILED, SKIPPED, Outcome, finished
 from openloop_cli.batch.plan import Item
 from openloop_cli.batch.sources import absolute
-from openloop_cli.checkpoints import find_checkpoint
+from openloop_cli.checkpoints import find_checkpoint, list_files
 from openloop_cli.config import find_config
-from openloop_cli.errors import CheckpointError, MetricsError
+from openloop_cli.errors import CheckpointError, MetricsError, RemoteError
 from openloop_cli.loading import ReportJob
 from openloop_cli.metrics_file import read_metrics
+from openloop_cli.places import RemotePath, each, place, remote
 from openloop_cli.writers.atomic import PARTIAL, write_text
 
 FOLDER = ".openloop"
 VERSION = 1
 # What changes no result, or is told by the checkpoint's own identity or the remembered windows.
 _NO_OPTIONS = ("checkpoint", "config", "cache", "windows")
-_CHECKPOINT_FILE = re.compile(r"(agent(-\d{4,5})?|step)\.pkl")
 
 Identity = Mapping[str, Any]
 
@@ -42,13 +42,15 @@ def identify(job: ReportJob) -> Identity:
     """
     folder = find_checkpoint(job.checkpoint)
     try:
-        found = [path for path in folder.iterdir() if _CHECKPOINT_FILE.fullmatch(path.name)]
+        found = list_files(folder)
         stats = [(path.name, path.stat()) for path in sorted(found)]
         config = job.config or find_config(folder)
         settings = hashlib.sha256(config.read_bytes()).hexdigest() if config else None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise CheckpointError(f"{error.filename or folder}: {reason}") from None
+    except RemoteError as error:  # of one checkpoint, which fails in its turn
+        raise CheckpointError(error.message, hint=error.hint) from None
     files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
     return {"files": files, "config": settings}
 
@@ -99,11 +101,16 @@ def look_up(folder: Path, item: Item) -> Outcome | None:
         return None
 
 
-def recorded(folder: Path) -> list[Path]:
-    """The checkpoints of all items that ended here before, in the order of their names."""
+def recorded(folder: Path, run: Path) -> list[Path]:
+    """The checkpoints of a run that ended here before, in the order of their items' names.
+
+    Records of a folder on the network lead nowhere else: what lies outside the run is left out.
+    """
     names = sorted(path.stem for path in (folder / FOLDER).glob("*.json"))
-    records = (_read(folder, name) for name in names)
-    return [Path(record["checkpoint"]) for record in records if record]
+    records = each(lambda name: _read(folder, name), names)
+    found = [place(record["checkpoint"]) for record in records if record]
+    own = absolute(run)
+    return [path for path in found if not remote(folder) or own in (path, *path.parents)]
 
 
 def made_from(folder: Path, item: Item) -> Identity:
@@ -122,6 +129,8 @@ def forget(folder: Path, item: Item) -> None:
 
 def sweep(folder: Path, name: str) -> None:
     """Removes `.<name>….<random>.partial<suffix>`: of this name: others may be at work."""
+    if remote(folder):
+        return  # stores show nothing half written
     with suppress(OSError):
         for path in folder.glob(f".*{PARTIAL}*"):
             stem = re.sub(r"\.[0-9a-f]{8}\.partial(\.\w+)?$", "", path.name[1:])
@@ -138,8 +147,9 @@ def options_digest(job: ReportJob, folder: Path) -> str:
 
 
 def _told(value: Any, folder: Path) -> Any:
-    if isinstance(value, Path):
-        return value.name if value.parent == folder else str(absolute(value))
+    if isinstance(value, (Path, RemotePath)):
+        same = value.parent == folder
+        return value.name if same else str(absolute(cast(Path, value)))
     if isinstance(value, tuple):
         return [_told(x, folder) for x in value]
     return value

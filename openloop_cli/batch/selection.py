@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from openloop_cli.batch.outcome import FAILED, NotYetError, Outcome
 from openloop_cli.batch.plan import Item
@@ -22,6 +22,7 @@ from openloop_cli.batch.sources import absolute
 from openloop_cli.errors import MetricsError, ReplayError
 from openloop_cli.loading import Loaded, ReportJob, load_job, open_job, window_steps
 from openloop_cli.metrics_file import read_metrics
+from openloop_cli.places import RemotePath, remote
 from openloop_cli.replay import Choice, Replay, Windows, open_replay
 from openloop_cli.run import Run
 from openloop_cli.writers.atomic import PARTIAL, write_text
@@ -163,9 +164,10 @@ class Selection:
     def _keep(self, key: str, chosen: Chosen) -> Chosen:
         """Remembers a choice, unless another shard was first: then it is theirs."""
         path = self._path(key)
+        if (far := remote(path)) is not None:
+            return self._keep_remote(far, chosen)
         own = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{PARTIAL}.json")
-        tree = {"windows": chosen.ids, "replay": chosen.replay, "notes": chosen.notes}
-        write_text(own, json.dumps(tree, indent=1) + "\n")
+        write_text(own, _text(chosen))
         try:
             os.link(own, path)
         except FileExistsError:
@@ -178,6 +180,20 @@ class Selection:
         finally:
             with suppress(OSError):
                 own.unlink(missing_ok=True)
+        return chosen
+
+    def _keep_remote(self, path: RemotePath, chosen: Chosen) -> Chosen:
+        """The same in a store, of which most can be told to write only what is not there."""
+        from openloop_cli.places import stores
+
+        try:
+            stores.put(path, _text(chosen).encode(), new=True)
+        except FileExistsError:
+            stores.forget(path)
+            theirs = _read(cast(Path, path))
+            if theirs is not None:
+                return theirs
+            stores.put(path, _text(chosen).encode())
         return chosen
 
     def _path(self, key: str) -> Path:
@@ -214,6 +230,11 @@ def _notes(replay: Replay, choice: Choice) -> list[str]:
             f"passed over {choice.passed_over} windows with an episode start in the imagined part"
         )
     return notes
+
+
+def _text(chosen: Chosen) -> str:
+    tree = {"windows": chosen.ids, "replay": chosen.replay, "notes": chosen.notes}
+    return json.dumps(tree, indent=1) + "\n"
 
 
 def _read(path: Path) -> Chosen | None:

@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from openloop_cli.checkpoints import find_checkpoints
 from openloop_cli.errors import CheckpointError, ConfigError, OptionError
+from openloop_cli.places import RemotePath, each, place, remote, within
 
 COLUMNS = ("checkpoint", "replay", "config", "name")
 MAX_TABLE_BYTES = 16 * 2**20
@@ -59,13 +60,12 @@ def from_runs(pattern: str) -> tuple[list[Source], list[str]]:
     """
     sources: list[Source] = []
     notes: list[str] = []
-    for run in _matches(pattern):
-        try:
-            folders = find_checkpoints(run) if run.is_dir() else []
-        except CheckpointError as error:
-            notes.append(f"passed over {error.message}")
+    runs = _matches(pattern)
+    for run, found in zip(runs, each(_try_run, runs), strict=True):
+        if isinstance(found, CheckpointError):
+            notes.append(f"passed over {found.message}")
             continue
-        sources += [Source(folder, (run,)) for folder in folders]
+        sources += [Source(folder, (run,)) for folder in found]
     if not sources:
         raise OptionError(
             f"--runs {pattern}: no run folder with a checkpoint matches",
@@ -77,11 +77,12 @@ def from_runs(pattern: str) -> tuple[list[Source], list[str]]:
 def from_table(path: Path) -> list[Source]:
     """A table with the columns checkpoint, replay, config, name; all but the first may be empty.
 
-    Its paths are relative to the table's folder. Without a replay, it is that of the run folder
-    in which the checkpoint lies. YAML holds a list of rows, in which replay may be a list.
+    Its paths are relative to the table's folder; a table on this machine may name addresses, too.
+    Without a replay, it is that of the run folder in which the checkpoint lies. YAML holds a list
+    of rows, in which replay may be a list.
 
     Raises:
-      ConfigError, OptionError: The row, and what is wrong with it.
+      ConfigError, OptionError, RemoteError: The row, and what is wrong with it.
     """
     sources: list[Source] = []
     for number, row in enumerate(_rows(path), 1):
@@ -95,10 +96,11 @@ def from_table(path: Path) -> list[Source]:
         if len(cells["checkpoint"]) != 1:
             raise ConfigError(f"{place}: expected one checkpoint")
         folder = path.parent
-        config = folder / cells["config"][0] if cells["config"] else None
+        config = within(folder, cells["config"][0]) if cells["config"] else None
         name = cells["name"][0] if cells["name"] else ""
-        replay = [folder / text for text in cells["replay"]]
-        for source in expand([str(folder / cells["checkpoint"][0])], replay, config, name):
+        replay = [within(folder, text) for text in cells["replay"]]
+        checkpoint = within(folder, cells["checkpoint"][0])
+        for source in expand([str(checkpoint)], replay, config, name):
             own = source.replay or (_run_folder(source.checkpoint, place),)
             sources.append(Source(source.checkpoint, own, config, name))
     if not sources:
@@ -108,23 +110,21 @@ def from_table(path: Path) -> list[Source]:
 
 def absolute(path: Path) -> Path:
     """From the root on, without `..`, and with links as they are."""
+    if remote(path):
+        return path
     return Path(os.path.abspath(path))  # noqa: PTH100 (resolve() follows links)
 
 
 def _checkpoints(text: str) -> list[Path]:
-    path = Path(text).expanduser()
-    if path.exists() or not glob.has_magic(text):
+    path = place(text).expanduser()
+    if not glob.has_magic(str(path)) or path.exists():
         try:
             return find_checkpoints(path)
         except CheckpointError:
             return [path]
-    folders: list[Path] = []
-    for match in _matches(text):
-        try:
-            folders += find_checkpoints(match)
-        except CheckpointError:
-            # A glob also matches what is none, such as `latest`.
-            continue
+    # A glob also matches what is none, such as `latest`.
+    found = each(_try_checkpoints, _matches(text))
+    folders = [x for inner in found if not isinstance(inner, CheckpointError) for x in inner]
     if not folders:
         raise OptionError(
             f"{text}: no checkpoint matches", hint="expected folders with an agent.pkl"
@@ -133,8 +133,33 @@ def _checkpoints(text: str) -> list[Path]:
 
 
 def _matches(pattern: str) -> list[Path]:
-    names = glob.glob(str(Path(pattern).expanduser()))  # noqa: PTH207 (may be absolute)
+    path = place(pattern)
+    if (far := remote(path)) is not None:
+        return [cast(Path, x) for x in sorted(_remote_matches(far))]
+    names = glob.glob(str(path.expanduser()))  # noqa: PTH207 (may be absolute)
     return [Path(name) for name in sorted(names)]
+
+
+def _remote_matches(pattern: RemotePath) -> Iterable[RemotePath]:
+    """From the last folder on that is named without a wildcard."""
+    root = pattern
+    while glob.has_magic(root.key) and root.parent != root:
+        root = root.parent
+    if glob.has_magic(root.key):
+        raise OptionError(f"{pattern}: no wildcard may stand in a bucket's name")
+    rest = pattern.relative_to(root).as_posix()
+    return [root] if rest == "." else root.glob(rest)
+
+
+def _try_run(run: Path) -> list[Path] | CheckpointError:
+    return _try_checkpoints(run) if run.is_dir() else []
+
+
+def _try_checkpoints(path: Path) -> list[Path] | CheckpointError:
+    try:
+        return find_checkpoints(path)
+    except CheckpointError as error:
+        return error
 
 
 def _rows(path: Path) -> list[Mapping[str, Any]]:

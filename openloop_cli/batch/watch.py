@@ -104,7 +104,7 @@ class Watch:
 
     def _recall(self) -> None:
         """What was rendered before a restart, also of checkpoints that are gone since."""
-        for item in self._items(recorded(self.job.folder)):
+        for item in self._items(recorded(self.job.folder, self.job.run)):
             before = still_good(item, self.job.folder, self.selection)
             if before:
                 self.outcomes[item.name] = before

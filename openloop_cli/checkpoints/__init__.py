@@ -6,6 +6,18 @@ params = checkpoint.read_params(name for name in checkpoint.params if name.start
 
 from openloop_cli.checkpoints.array_ref import ArrayRef
 from openloop_cli.checkpoints.checkpoint import Checkpoint
-from openloop_cli.checkpoints.dreamerv3 import find_checkpoint, find_checkpoints, read_checkpoint
+from openloop_cli.checkpoints.dreamerv3 import (
+    find_checkpoint,
+    find_checkpoints,
+    list_files,
+    read_checkpoint,
+)
 
-__all__ = ["ArrayRef", "Checkpoint", "find_checkpoint", "find_checkpoints", "read_checkpoint"]
+__all__ = [
+    "ArrayRef",
+    "Checkpoint",
+    "find_checkpoint",
+    "find_checkpoints",
+    "list_files",
+    "read_checkpoint",
+]

@@ -24,6 +24,7 @@ from openloop_cli.errors import CheckpointError
 from openloop_cli.places import each, remote
 
 _AGENT_FILE = re.compile(r"agent(-\d{4,5})?\.pkl")
+_STEP = "step.pkl"
 _PLAIN_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,200}")
 _STEP_IN_NAME = re.compile(r".*-(\d{12})")
 
@@ -78,6 +79,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
         notes=(*notes, *step_notes),
         nbytes=nbytes,
     )
+
+
+def list_files(folder: Path) -> list[Path]:
+    """The files of a checkpoint folder by which one save can be told from another.
+
+    Raises:
+      OSError, OpenloopError: The folder cannot be looked at.
+    """
+    if _can_list(folder):
+        return [x for x in folder.iterdir() if _AGENT_FILE.fullmatch(x.name) or x.name == _STEP]
+    steps = [folder / _STEP] if (folder / _STEP).exists() else []
+    return [*_agent_files(folder), *steps]
 
 
 def _locate(path: Path) -> tuple[Path, list[str]]:
@@ -271,8 +284,8 @@ def _find_step(folder: Path) -> tuple[int | None, list[str]]:
     """The step of `folder`, wherever this layout keeps it, and remarks."""
     folder = folder.absolute()  # its parents' names matter
     with disk_errors(folder):
-        if (folder / "step.pkl").exists():
-            return _read_step(folder / "step.pkl"), []
+        if (folder / _STEP).exists():
+            return _read_step(folder / _STEP), []
     in_name = _STEP_IN_NAME.fullmatch(folder.name)
     if in_name:
         return int(in_name[1]), []

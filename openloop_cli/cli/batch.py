@@ -115,7 +115,7 @@ def batch(
     engine: Annotated[
         EngineName,
         typer.Option(
-            help="local; or ray: each checkpoint a task (openloop[ray]).", rich_help_panel=WHERE
+            help="local; or ray: each checkpoint a task (openloop\\[ray]).", rich_help_panel=WHERE
         ),
     ] = EngineName.local,
     address: Annotated[
@@ -217,15 +217,16 @@ def _sources(
 ) -> tuple[list["Source"], list[str]]:
     """What was named, as checkpoints with their replays."""
     from openloop_cli.batch.sources import expand, from_runs, from_table
+    from openloop_cli.places import place
 
     names, replay = list(names), list(replay)
     sources: list[Source] = []
     notes: list[str] = []
     if runs is not None:
-        table = Path(runs).suffix.lower() in (".yaml", ".yml", ".csv")
-        sources, notes = (from_table(Path(runs)), []) if table else from_runs(runs)
+        table = place(runs).suffix.lower() in (".yaml", ".yml", ".csv")
+        sources, notes = (from_table(place(runs)), []) if table else from_runs(runs)
     if names and not replay:
-        replay = [Path(names.pop())]
+        replay = [place(names.pop())]
         if not names:
             raise typer.BadParameter(
                 "expected checkpoints and their replay, as in: batch CKPT... REPLAY, or"

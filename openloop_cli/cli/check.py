@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from openloop_cli.cli.options import Place, path
+
 if TYPE_CHECKING:
     from openloop_cli.comparison.check import Finding, Limit
 
@@ -15,9 +17,10 @@ FAILED = 3
 
 def check(
     metrics: Annotated[
-        Path,
+        Place,
         typer.Argument(
             metavar="METRICS",
+            parser=path,
             help="The metrics.json that `openloop render` wrote.",
             show_default=False,
         ),
@@ -35,22 +38,24 @@ def check(
         typer.Option("--max", metavar="PATH=VALUE", help="Likewise at most."),
     ] = None,
     baseline: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
+            parser=path,
             metavar="OLD.json",
             help="No headline number may be clearly worse than there, over the same windows.",
         ),
     ] = None,
     summary: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
+            parser=path,
             metavar="FILE",
             help="Write a Markdown summary there.",
             show_default="appended to $GITHUB_STEP_SUMMARY, if set",
         ),
     ] = None,
     junit: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write JUnit XML there.")
+        Place | None, typer.Option(parser=path, metavar="FILE", help="Write JUnit XML there.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="The findings as JSON on stdout.")] = False,
     quiet: Annotated[

@@ -5,28 +5,32 @@ from typing import Annotated
 
 import typer
 
-from openloop_cli.cli.render import HOW, LOOKS, OUTPUT, WHAT, Dtype, Latents, Selection
+from openloop_cli.cli import options as o
+from openloop_cli.cli.options import OUTPUT, WHAT, Latents, Place, Selection
 from openloop_cli.cli.terminal import progress_on_stderr
 
 
 def compare(
     sources: Annotated[
-        list[Path],
+        list[Place],
         typer.Argument(
-            metavar="A B...",
+            metavar="A B",
+            parser=o.path,
             help="Checkpoints (with --replay), or metrics.json files.",
             show_default=False,
         ),
     ],
     replay: Annotated[
-        list[Path] | None,
+        list[Place] | None,
         typer.Option(
-            help="A replay folder, run folder or chunk file; repeatable.", rich_help_panel=WHAT
+            parser=o.path,
+            help="A replay folder, run folder or chunk file; repeatable.",
+            rich_help_panel=WHAT,
         ),
     ] = None,
     against: Annotated[
-        Path | None,
-        typer.Option(help="What all are compared with.", show_default="the first"),
+        Place | None,
+        typer.Option(parser=o.path, help="What all are compared with.", show_default="the first"),
     ] = None,
     allow_different: Annotated[
         bool,
@@ -35,74 +39,43 @@ def compare(
             help="Compare also over other windows, seeds or latents: less can be told apart.",
         ),
     ] = False,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="A config.yaml for all.", show_default="looked for from each upwards"),
-    ] = None,
-    length: Annotated[
-        int | None,
-        typer.Option(
-            help="Steps of a window.", show_default="the run's report_length", rich_help_panel=WHAT
-        ),
-    ] = None,
+    config: o.Config = None,
+    length: o.Length = None,
     context: Annotated[
         int | None,
         typer.Option(help="Steps that are observed.", show_default="half", rich_help_panel=WHAT),
     ] = None,
-    sequences: Annotated[
-        int, typer.Option(help="Windows that are measured.", rich_help_panel=WHAT)
-    ] = 16,
+    sequences: o.Sequences = 16,
     show: Annotated[int, typer.Option(help="Windows that are drawn.", rich_help_panel=WHAT)] = 4,
-    seed: Annotated[
-        int, typer.Option(help="Chooses windows and draws latents.", rich_help_panel=WHAT)
-    ] = 0,
-    windows: Annotated[
-        Selection,
-        typer.Option(
-            help="safe: no episode starts while imagining; any: as the reference.",
-            rich_help_panel=WHAT,
-        ),
-    ] = Selection.safe,
-    latents: Annotated[
-        Latents,
-        typer.Option(help="Draw latents, or take the most likely.", rich_help_panel=HOW),
-    ] = Latents.sample,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="cpu, gpu, tpu, gpu:1 …", show_default="jax's first", rich_help_panel=HOW
-        ),
-    ] = None,
-    dtype: Annotated[
-        Dtype | None,
-        typer.Option(help="Compute dtype.", show_default="the run's", rich_help_panel=HOW),
-    ] = None,
-    fps: Annotated[float, typer.Option(help="Steps per second.", rich_help_panel=LOOKS)] = 10,
-    scale: Annotated[
-        int | None,
-        typer.Option(
-            help="Even whole factor.", show_default="tiles of 128 pixels", rich_help_panel=LOOKS
-        ),
-    ] = None,
+    seed: o.Seed = 0,
+    windows: o.Windows = Selection.safe,
+    latents: o.LatentsBy = Latents.sample,
+    device: o.Device = None,
+    dtype: o.DtypeOf = None,
+    fps: o.Fps = 10,
+    scale: o.Scale = None,
     out: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
             "--out",
             "-o",
+            parser=o.path,
             help="comparison.json, comparison.md, or a folder for both and each metrics.json.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
     video: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
+            parser=o.path,
             help="Truth and each checkpoint's prediction: .mp4, .gif or .apng.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,
     report: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
+            parser=o.path,
             metavar="PAGE.html",
             help="One web page that needs no network: tables, curves, the pictures.",
             rich_help_panel=OUTPUT,

@@ -1,16 +1,18 @@
 """`openloop inspect`: what a checkpoint, a replay or a run folder holds."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from openloop_cli.cli import options as o
+
 
 def inspect(
     path: Annotated[
-        Path,
+        o.Place,
         typer.Argument(
             metavar="PATH",
+            parser=o.path,
             help="A run folder, a checkpoint (folder or agent.pkl), a replay folder, or a chunk.",
             show_default=False,
         ),

@@ -1,21 +1,27 @@
 """`openloop plot`: one or several metrics.json files -> curves as SVG or PNG."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from openloop_cli.cli.options import Place, path
+
 
 def plot(
     metrics: Annotated[
-        list[Path],
+        list[Place],
         typer.Argument(
-            metavar="METRICS...", help="metrics.json files of `render`.", show_default=False
+            metavar="METRICS",
+            parser=path,
+            help="metrics.json files of `render`.",
+            show_default=False,
         ),
     ],
     out: Annotated[
-        Path,
-        typer.Option("--out", "-o", help="The curves: .svg, or .png (needs openloop\\[plot])."),
+        Place,
+        typer.Option(
+            "--out", "-o", parser=path, help="The curves: .svg, or .png (needs openloop\\[plot])."
+        ),
     ],
     keys: Annotated[
         str | None,
@@ -34,7 +40,7 @@ def plot(
     from openloop_cli.writers.page.words import labels_of, name_of
     from openloop_cli.writers.plots import write_plots
 
-    trees = [read_metrics(path) for path in metrics]
+    trees = [read_metrics(file) for file in metrics]
     entries = [Named(tree, label) for tree, label in zip(trees, labels_of(trees), strict=True)]
     wanted = [part.strip() for part in keys.split(",") if part.strip()] if keys else []
     known = observation_kinds(entries)

@@ -2,26 +2,28 @@
 
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from openloop_cli.cli import batch_options as o
-from openloop_cli.cli.render import HOW, Latents, Selection, Style
+from openloop_cli.cli import options as o
+from openloop_cli.cli.options import HOW, Latents, Place, Selection, Style
 
 WHEN = "When"
 
 
 def watch(
     run: Annotated[
-        Path,
-        typer.Argument(metavar="RUN", help="A run folder, or its ckpt.", show_default=False),
+        Place,
+        typer.Argument(
+            metavar="RUN", parser=o.path, help="A run folder, or its ckpt.", show_default=False
+        ),
     ],
     out_dir: o.OutDir,
     replay: Annotated[
-        list[Path] | None,
+        list[Place] | None,
         typer.Option(
+            parser=o.path,
             help="A replay folder, run folder or chunk file; repeatable.",
             show_default="the run's own",
         ),
@@ -64,7 +66,7 @@ def watch(
     length: o.Length = None,
     context: o.Context = None,
     sequences: o.Sequences = 16,
-    show: o.Show = 6,
+    show: o.Show = None,
     seed: o.Seed = 0,
     windows: o.Windows = Selection.safe,
     windows_from: o.WindowsFrom = None,

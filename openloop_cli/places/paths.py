@@ -101,8 +101,13 @@ class RemotePath:
 
     @property
     def name(self) -> str:
-        """The last part; of a bucket or a host nothing."""
-        return self._pure.name if "/" in self.key else ""
+        """The last part."""
+        return self._pure.name
+
+    @property
+    def is_top(self) -> bool:
+        """Whether it is a bucket or a host itself."""
+        return "/" not in self.key and self.scheme != "memory"
 
     @property
     def stem(self) -> str:

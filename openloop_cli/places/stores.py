@@ -114,7 +114,7 @@ def look(path: "RemotePath") -> Entry:
       FileNotFoundError, RemoteError: Nothing is there, or the store does not answer.
     """
     parent = path.parent
-    if path.key == parent.key:
+    if path.is_top:
         return Entry(folder=True)  # a bucket: whether it is there shows when it is listed
     if not path.lists:
         return _asked(path)

@@ -167,7 +167,7 @@ def _check_remote(path: RemotePath) -> None:
     from openloop_cli.places import stores
 
     try:
-        if not path.name:
+        if path.is_top:
             raise OutputError(f"{path}: expected a file's name", hint="add a file name to it")
         stores.check_writable(path)
         if path.is_dir():

@@ -1,4 +1,7 @@
-"""The options that `batch` and `watch` share, and what they make of them."""
+"""The options that `render`, `compare`, `batch` and `watch` share, and what is made of them.
+
+Paths are read by `place`, so that each may be an address on the network.
+"""
 
 from dataclasses import replace
 from enum import StrEnum
@@ -7,10 +10,51 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from openloop_cli.cli.render import HOW, LOOKS, OUTPUT, WHAT, Dtype, Latents, Selection, Style
-
 if TYPE_CHECKING:
     from openloop_cli.loading import ReportJob
+
+    Place = Path
+else:
+    # typer shows the type's name, and would make a local path of what it knows as one.
+    Place = type("path", (), {})
+
+WHAT, HOW, LOOKS, OUTPUT = "What is shown", "How it is rolled out", "How it looks", "Output"
+
+
+def path(text: str) -> Path:
+    """A place that is read, or written; named so because typer shows the name."""
+    from openloop_cli.places import place
+
+    return place(text)
+
+
+class Latents(StrEnum):
+    """How each categorical latent becomes a state."""
+
+    sample = "sample"
+    mode = "mode"
+
+
+class Selection(StrEnum):
+    """Which windows may be chosen."""
+
+    safe = "safe"
+    any = "any"
+
+
+class Style(StrEnum):
+    """Which picture is drawn."""
+
+    explained = "explained"
+    reference = "reference"
+
+
+class Dtype(StrEnum):
+    """Compute dtypes of the reference."""
+
+    bfloat16 = "bfloat16"
+    float16 = "float16"
+    float32 = "float32"
 
 
 class Kind(StrEnum):
@@ -23,11 +67,16 @@ class Kind(StrEnum):
 
 
 OutDir = Annotated[
-    Path, typer.Option("--out-dir", "-o", help="The folder for all results, made if missing.")
+    Place,
+    typer.Option(
+        "--out-dir", "-o", parser=path, help="The folder for all results, made if missing."
+    ),
 ]
 Config = Annotated[
-    Path | None,
-    typer.Option(help="A config.yaml for all.", show_default="looked for from each upwards"),
+    Place | None,
+    typer.Option(
+        parser=path, help="A config.yaml for all.", show_default="looked for from each upwards"
+    ),
 ]
 Length = Annotated[
     int | None,
@@ -44,7 +93,12 @@ Context = Annotated[
     ),
 ]
 Sequences = Annotated[int, typer.Option(help="Windows that are measured.", rich_help_panel=WHAT)]
-Show = Annotated[int, typer.Option(help="Windows that are drawn.", rich_help_panel=WHAT)]
+Show = Annotated[
+    int | None,
+    typer.Option(
+        help="Windows that are drawn.", show_default="6; in a .png 3", rich_help_panel=WHAT
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Chooses windows and draws latents.", rich_help_panel=WHAT)]
 Windows = Annotated[
     Selection,
@@ -54,9 +108,10 @@ Windows = Annotated[
     ),
 ]
 WindowsFrom = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
         "--windows-from",
+        parser=path,
         metavar="METRICS",
         help="The windows, length and context of this metrics.json.",
         rich_help_panel=WHAT,
@@ -127,6 +182,11 @@ Arrays = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.", rich_help_panel=OUTPUT)]
 
 
+def split_keys(keys: str | None) -> tuple[str, ...]:
+    """`image,position` as the two."""
+    return tuple(part.strip() for part in keys.split(",")) if keys else ()
+
+
 def make_settings(
     *, keys: str | None, windows: Selection, windows_from_file: Path | None, **options: Any
 ) -> "ReportJob":
@@ -141,7 +201,7 @@ def make_settings(
         replay=(),
         out=Path("unwritten.npz"),
         episode_safe=windows is Selection.safe,
-        keys=tuple(part.strip() for part in keys.split(",")) if keys else (),
+        keys=split_keys(keys),
         **told,
     )
     if windows_from_file is None:
