@@ -6,10 +6,11 @@ Hafner et al. 2023, "Mastering Diverse Domains through World Models".
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from openloop_cli.arrays import Params
 from openloop_cli.config import RSSMConfig
@@ -48,6 +49,7 @@ def observe(
 
     `keys` None takes the most likely class of each latent instead of a draw.
     """
+    params = _rounded(params, carry.deter.dtype)
 
     def step(carry: Carry, inputs: tuple[jax.Array, ...]) -> tuple[Carry, Features]:
         return obs_step(params, config, carry, *inputs)
@@ -63,6 +65,7 @@ def imagine(
     keys: jax.Array | None,
 ) -> tuple[Carry, Features]:
     """Prior states: previous actions (B, T, A), keys (B, T) or None for the most likely class."""
+    params = _rounded(params, carry.deter.dtype)
 
     def step(carry: Carry, inputs: tuple[jax.Array, ...]) -> tuple[Carry, Features]:
         return img_step(params, config, carry, *inputs)
@@ -133,6 +136,14 @@ def core(params: Params, config: RSSMConfig, carry: Carry, action: jax.Array) ->
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
     update = jax.nn.sigmoid(update - 1)
     return update * candidate + (1 - update) * deter
+
+
+def _rounded(params: Params, dtype: DTypeLike) -> dict[str, Any]:
+    """Weights and biases in the compute dtype, as every layer takes them: here they are rounded
+    before a scan, and no compiler is trusted to lift that out of each of its steps."""
+    dyn = {name: x for name, x in params.items() if name.startswith("dyn/")}
+    names = [k for k, x in dyn.items() if k.endswith(("/kernel", "/bias")) and x.dtype != dtype]
+    return dyn | {name: jnp.asarray(dyn[name]).astype(dtype) for name in names}
 
 
 def _scan(
