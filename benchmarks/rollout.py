@@ -132,7 +132,9 @@ def prepared(size: str, count: int, length: int) -> tuple[Model, Windows]:
     return synthetic(size, count, length)
 
 
-def synthetic(size: str, count: int, length: int, dtype: str = "float32") -> tuple[Model, Windows]:
+def synthetic(
+    size: str, count: int, length: int, dtype: str = "float32", device: str | None = None
+) -> tuple[Model, Windows]:
     """A model of one of the reference's sizes with random parameters, and random windows."""
     deter, hidden, classes, depth, units = SIZES[f"size{size}"]
     shared = {"act": "silu"}
@@ -166,7 +168,7 @@ def synthetic(size: str, count: int, length: int, dtype: str = "float32") -> tup
         "dyn/stoch": np.zeros((*steps, 32, classes), np.float32),
     }
     windows = Windows(tuple(f"w:{i}" for i in range(count)), data, 1, ())
-    return place_model(params, config, spaces), windows
+    return place_model(params, config, spaces, device=device), windows
 
 
 def _own_compilation(name: str, static: tuple[str, ...]) -> Any:
