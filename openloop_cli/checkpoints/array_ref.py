@@ -202,7 +202,7 @@ def _read_remote(path: RemotePath, pieces: Sequence[tuple[ArrayRef, Array]]) -> 
 
 
 def _changed(ref: ArrayRef, size: int) -> CheckpointError:
-    now = f"{size} bytes now" if size != ref.file_size else "other ones now"
+    now = f"{size} bytes now" if size != ref.file_size else "others now"
     return CheckpointError(
         f"{ref.path}: {ref.file_size} bytes when it was opened, {now}",
         hint="the file changed while it was being read; read the checkpoint again",

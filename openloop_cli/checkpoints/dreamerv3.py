@@ -21,7 +21,7 @@ from openloop_cli.checkpoints.checkpoint import Checkpoint
 from openloop_cli.checkpoints.pickle_values import StoredArray, plain
 from openloop_cli.checkpoints.safe_pickle import index_pickle
 from openloop_cli.errors import CheckpointError
-from openloop_cli.places import each, remote
+from openloop_cli.places import each, may_read, remote
 
 _AGENT_FILE = re.compile(r"agent(-\d{4,5})?\.pkl")
 _STEP = "step.pkl"
@@ -56,7 +56,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     folder, notes = _locate(path)
     with disk_errors(folder):
         files = _agent_files(folder)
-        complete = (folder / "done").exists()
+        complete = may_read(folder / "done")
     if not files:
         raise _nothing_found(folder)
     if not complete:
@@ -284,7 +284,7 @@ def _find_step(folder: Path) -> tuple[int | None, list[str]]:
     """The step of `folder`, wherever this layout keeps it, and remarks."""
     folder = folder.absolute()  # its parents' names matter
     with disk_errors(folder):
-        if (folder / _STEP).exists():
+        if may_read(folder / _STEP):
             return _read_step(folder / _STEP), []
     in_name = _STEP_IN_NAME.fullmatch(folder.name)
     if in_name:

@@ -15,7 +15,7 @@ from openloop_cli.config.settings import (
     check_settings,
 )
 from openloop_cli.errors import ConfigError
-from openloop_cli.places.troubles import DeniedError
+from openloop_cli.places import may_read
 
 CONFIG_NAME = "config.yaml"
 # Options of the reference that only shape training or initialisation.
@@ -26,17 +26,9 @@ def find_config(start: Path) -> Path | None:
     """The nearest config.yaml in `start` or any folder above it; None when there is none."""
     start = start.resolve()
     for folder in (start, *start.parents):
-        if _is_file(folder / CONFIG_NAME):
+        if may_read(folder / CONFIG_NAME):
             return folder / CONFIG_NAME
     return None
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except DeniedError:
-        # Who may read a run need not be let into the folders above it.
-        return False
 
 
 def read_config(path: Path) -> RunConfig:

@@ -9,8 +9,8 @@ be names, and chained or unknown protocols are refused. fsspec and its stores co
 `openloop[remote]` and are imported when the first remote place is looked at, not before.
 """
 
-from openloop_cli.places.names import place, remote, within
+from openloop_cli.places.names import may_read, place, remote, within
 from openloop_cli.places.paths import RemotePath, each
 from openloop_cli.places.stores import SCHEMES
 
-__all__ = ["SCHEMES", "RemotePath", "each", "place", "remote", "within"]
+__all__ = ["SCHEMES", "RemotePath", "each", "may_read", "place", "remote", "within"]

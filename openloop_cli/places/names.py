@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from openloop_cli.errors import RemoteError
 from openloop_cli.places.paths import RemotePath
 from openloop_cli.places.stores import SCHEMES
+from openloop_cli.places.troubles import DeniedError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # pathlib folds the two slashes into one, and no name of a local folder ends in a colon.
@@ -51,6 +52,18 @@ def place(text: "str | os.PathLike[str] | RemotePath") -> Path:
 def remote(path: object) -> RemotePath | None:
     """The place as a remote one, None where it is on this machine."""
     return path if isinstance(path, RemotePath) else None
+
+
+def may_read(path: Path) -> bool:
+    """Whether there is a file that could as well be missing.
+
+    In a store that hides what is not there, and with an address that is signed for one file, a
+    refusal says no more than that.
+    """
+    try:
+        return path.is_file()
+    except DeniedError:
+        return False
 
 
 def within(folder: Path, name: str) -> Path:

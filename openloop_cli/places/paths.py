@@ -45,15 +45,23 @@ class RemoteStat:
 class RemotePath:
     """`scheme://key`; immutable, hashable, picklable."""
 
-    __slots__ = ("_fs", "key", "login", "query", "scheme")
+    __slots__ = ("_fs", "_signed", "key", "login", "query", "scheme")
 
     def __init__(
-        self, scheme: str, key: str, login: str = "", query: str = "", fs: Any = None
+        self,
+        scheme: str,
+        key: str,
+        login: str = "",
+        query: str = "",
+        fs: Any = None,
+        signed: tuple[str, str] = ("", ""),
     ) -> None:
         self.scheme, self.key, self.login, self.query, self._fs = scheme, key, login, query, fs
+        self._signed = signed  # a file in this folder that was named with a query, and the query
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RemotePath, (self.scheme, self.key, self.login, self.query, self._fs)
+        own = (self.scheme, self.key, self.login, self.query, self._fs, self._signed)
+        return RemotePath, own
 
     @property
     def fs(self) -> Any:
@@ -122,7 +130,10 @@ class RemotePath:
     @property
     def parent(self) -> "RemotePath":
         """The folder above; a bucket is its own."""
-        return self._with(self.key.rpartition("/")[0] or self.key)
+        above = self._with(self.key.rpartition("/")[0] or self.key)
+        if self.query:
+            above._signed = (self.name, self.query)
+        return above
 
     @property
     def parents(self) -> "tuple[RemotePath, ...]":
@@ -134,7 +145,12 @@ class RemotePath:
         parts = [part for part in str(name).split("/") if part not in ("", ".")]
         if ".." in parts:
             raise RemoteError(f"{self}: no way leads up from a store's folder: {name!s:.200}")
-        return self._with("/".join([self.key, *parts])) if parts else self
+        if not parts:
+            return self
+        below = self._with("/".join([self.key, *parts]))
+        if parts == [self._signed[0]]:
+            below.query = self._signed[1]
+        return below
 
     def with_name(self, name: str) -> "RemotePath":
         """Another name in the same folder."""
@@ -153,7 +169,7 @@ class RemotePath:
     resolve = expanduser = absolute
 
     def _with(self, key: str) -> "RemotePath":
-        # A signature is for one file.
+        # A signature is for one file, which `parent` and `/` lead back to.
         return RemotePath(self.scheme, key, self.login, fs=self._fs)
 
     # What is there.

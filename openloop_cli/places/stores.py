@@ -27,6 +27,13 @@ _FRESH = 2.0
 PART, AT_ONCE = 4 << 20, 16
 
 
+_S3_LIMITS = {
+    "connect_timeout": 10,
+    "read_timeout": 30,
+    "retries": {"mode": "standard", "total_max_attempts": 3},
+}
+
+
 @dataclass(frozen=True)
 class Scheme:
     """A kind of store: fsspec's name, what must be installed, how it is written, what it wants."""
@@ -94,6 +101,12 @@ def filesystem(scheme: str) -> Any:
     try:
         import fsspec
 
+        if scheme == "s3":
+            # Its own ten attempts take half a minute where nobody is there. What the user has
+            # set in fsspec's configuration goes before.
+            own = fsspec.config.conf.get("s3", {}).get("config_kwargs", {})
+            options["config_kwargs"] = _S3_LIMITS | (own if isinstance(own, dict) else {})
+
         if scheme in ("http", "https"):
             from openloop_cli.places.web import client_options
 
@@ -103,7 +116,7 @@ def filesystem(scheme: str) -> Any:
     except ImportError as error:
         raise missing_extra(scheme, kind.package) from error
     if scheme == "s3":
-        found.retries = min(found.retries, 2)  # each of botocore's own that many times again
+        found.retries = 2  # each of what botocore makes of one
     return found
 
 
