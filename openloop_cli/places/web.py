@@ -75,12 +75,12 @@ def _same_state(path: "RemotePath", found: Sequence[tuple[str, bytes]]) -> list[
 
 
 def _run(path: "RemotePath", ask: Callable[[Any], Awaitable[T]]) -> T:
+    fs = path.fs
     from fsspec.asyn import sync
 
     async def asked() -> T:
         return await ask(await fs.set_session())
 
-    fs = path.fs
     with troubles(path, "the address may want a login, or its signature has run out"):
         found: T = sync(fs.loop, asked)
         return found
