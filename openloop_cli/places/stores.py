@@ -8,6 +8,7 @@ listing said holds for `_FRESH` seconds, but for what we change ourselves. fsspe
 off: it never forgets, and a trainer writes on.
 """
 
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -95,6 +96,9 @@ def filesystem(scheme: str) -> Any:
       RemoteError: fsspec or what it needs for this scheme is not installed.
     """
     kind = SCHEMES[scheme]
+    # Where nobody listens Python prints what libraries log, with tracebacks; one line is ours.
+    if not logging.getLogger(kind.package).handlers:
+        logging.getLogger(kind.package).addHandler(logging.NullHandler())
     options: dict[str, Any] = {}
     if scheme in ("s3", "gs"):
         options["use_listings_cache"] = False
