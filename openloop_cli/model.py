@@ -85,7 +85,8 @@ def find_devices(name: str | None) -> tuple[Any, ...]:
     """
     platform, colon, index = (name or "").partition(":")
     try:
-        devices = jax.local_devices(backend=platform or None)
+        with _cpu_computes_where_it_is_called():
+            devices = jax.local_devices(backend=platform or None)
     except RuntimeError as error:
         raise OptionError(
             f"--device {name}: {str(error).splitlines()[0]}",
@@ -96,6 +97,19 @@ def find_devices(name: str | None) -> tuple[Any, ...]:
     if not (index.isdecimal() and int(index) < len(devices)):
         raise OptionError(f"--device {name}: there are {len(devices)} {platform} devices, from 0")
     return (devices[int(index)],)
+
+
+@contextmanager
+def _cpu_computes_where_it_is_called() -> Iterator[None]:
+    """A CPU client made here runs a program in the thread that calls it. By default one thread
+    runs them all, one after the other, and the other cores stand by (`rollout.blocks`)."""
+    name = "jax_cpu_enable_async_dispatch"
+    before = jax.config.values[name]
+    jax.config.update(name, False)
+    try:
+        yield
+    finally:
+        jax.config.update(name, before)
 
 
 def make_mesh(devices: tuple[Any, ...]) -> Mesh | None:

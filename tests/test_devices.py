@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import jax
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from openloop_cli.errors import OptionError
+from openloop_cli.inputs import model_inputs
 from openloop_cli.model import Model, find_devices, place_model
-from openloop_cli.rollout import programs
+from openloop_cli.rollout import blocks, programs
 from openloop_cli.rollout.roll_out import roll_out
 from openloop_cli.run import open_run
 from tests.synthetic_run import make_run
@@ -55,10 +57,38 @@ def test_one_device_is_given_no_mesh_and_compiles_three_programs(tmp_path):
     _, windows = run.choose_windows(length=7, count=7)
     model = place_model(run.read_params(), run.config.model, run.spaces, device="cpu")
     assert model.mesh is None
-    before = [p._cache_size() for p in (programs.observe, programs.imagine, programs.drift)]
-    roll_out(model, windows, context=3, evaluate=True)
-    after = [p._cache_size() for p in (programs.observe, programs.imagine, programs.drift)]
-    assert np.subtract(after, before).tolist() == [1, 1, 1]
+    before = compilations()
+    once = roll_out(model, windows, context=3, evaluate=True)
+    assert compilations() - before == 3
+    again = roll_out(model, windows, context=3, evaluate=True)
+    assert compilations() - before == 3
+    jax.tree.map(np.testing.assert_array_equal, once.model.prediction, again.model.prediction)
+
+
+def compilations() -> int:
+    """By the threads of a CPU with several cores, and otherwise."""
+    jitted = (programs.observe, programs.imagine, programs.drift)
+    return len(blocks._COMPILED) + sum(program._cache_size() for program in jitted)
+
+
+@pytest.mark.parametrize("cores", [1, 2, 3])
+def test_cores_share_the_windows_of_a_cpu(cores, tmp_path, monkeypatch):
+    """Seven windows in as many blocks as there are cores, but of three windows at least."""
+    folder = make_run(tmp_path / "made_up")
+    run = open_run(folder, folder)
+    _, windows = run.choose_windows(length=7, count=7)
+    model = place_model(run.read_params(), run.config.model, run.spaces, device="cpu")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
+    parts = blocks.Blocks(model, model_inputs(windows, run.spaces, model.config.dyn), 3, 7)
+    assert [len(index) for index in parts.blocks] == {1: [7], 2: [4, 4], 3: [4, 4]}[cores]
+    shared = roll_out(model, windows, context=3, evaluate=True)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(1), raising=False)
+    alone = roll_out(model, windows, context=3, evaluate=True)
+    for path in ("model", "evaluation.posterior", "evaluation.other"):
+        one, other = (attrgetter(path)(loop) for loop in (alone, shared))
+        np.testing.assert_allclose(one.logit, other.logit, atol=1e-5)
+        for key, x in one.prediction.items():
+            np.testing.assert_allclose(x, other.prediction[key], atol=1e-5)
 
 
 def test_the_name_tells_how_many():

@@ -1,11 +1,16 @@
 """Windows in blocks that fit into memory, through the compiled programs and back again.
 
+On a CPU, where a program keeps one core busy, blocks run side by side in as many threads as there
+are cores, each thread on a block of its own.
+
 With several devices each takes an equal share of a block's windows and runs the same program on
 them. A share that would be uneven is filled up with the last window, whose results are dropped.
 """
 
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -16,7 +21,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from openloop_cli.arrays import Array
 from openloop_cli.inputs import Inputs
-from openloop_cli.model import WINDOWS, Model
+from openloop_cli.model import WINDOWS, Model, on_device
 from openloop_cli.rollout import programs
 from openloop_cli.rollout.noise import Noise, noise_of
 from openloop_cli.rollout.programs import FUTURES_AXIS
@@ -26,6 +31,10 @@ from openloop_cli.world_model import rssm
 BLOCK_BYTES = 2**30
 # Frames that a CPU encodes or decodes together; see `nets.in_blocks`.
 CPU_FRAME_BLOCK = 24
+# Of fewer windows a block is not worth a thread: all of them read all parameters at each step.
+CPU_LEAST_WINDOWS = 3
+
+_COMPILED: dict[Any, Callable[..., Any]] = {}
 
 
 class Blocks:
@@ -41,17 +50,20 @@ class Blocks:
         block = CPU_FRAME_BLOCK if model.devices[0].platform == "cpu" else 0
         self.static = programs.Static(model.config, model.spaces, block, model.mesh)
         # Blocks have one shape: the last repeats its last window to fill up.
-        batch, size = len(inputs.resets), _block_size(inputs, model, states)
+        batch = len(inputs.resets)
+        self.threads = _threads(model, batch)
+        size = _block_size(inputs, model, states * self.threads, self.threads)
         starts = range(0, batch, size)
         self.blocks = [np.minimum(np.arange(s, s + size), batch - 1) for s in starts]
 
     def observe(self, noise: Noise | None, steps: int) -> tuple[list[Any], rssm.Carry]:
         """Follows the posterior for `steps` steps; the carry is that after the context."""
-        run = partial(programs.observe, static=self.static, context=self.context, steps=steps)
-        outs = [
-            run(self.model.params, self._rows(self.inputs, index), noise_of(noise, index))
-            for index in self.blocks
-        ]
+        outs = self._run(
+            programs.observe,
+            lambda index: (self._rows(self.inputs, index), noise_of(noise, index)),
+            context=self.context,
+            steps=steps,
+        )
         carries = [out.pop("carry") for out in outs]
         return outs, carries[0] if len(carries) == 1 else jax.tree.map(_concatenate, *carries)
 
@@ -64,21 +76,48 @@ class Blocks:
         samples: int,
     ) -> list[Any]:
         """Follows the prior to the end, each window from the carry of the one in `source`."""
-        run = partial(programs.imagine, static=self.static, samples=samples)
         truth = jax.tree.map(
             lambda x: x[:, self.context :],
             (self.inputs.obs, self.inputs.reward, self.inputs.terminal),
         )
-        return [
-            run(
-                self.model.params,
+        return self._run(
+            programs.imagine,
+            lambda index: (
                 carry,
                 source[index],
                 *self._rows((truth, actions), index),
                 noise_of(noise, index),
-            )
-            for index in self.blocks
-        ]
+            ),
+            samples=samples,
+        )
+
+    def _run(
+        self, program: Any, arguments: Callable[[Array], tuple[Any, ...]], **options: int
+    ) -> list[Any]:
+        """A program on every block."""
+        rows = [(self.model.params, *arguments(index)) for index in self.blocks]
+        if self.threads == 1:
+            return [program(*row, static=self.static, **options) for row in rows]
+        compiled = self._compiled(program, rows[0], options)
+
+        def in_thread(row: tuple[Any, ...]) -> Any:
+            with on_device(self.model):
+                return compiled(*row)
+
+        with ThreadPoolExecutor(self.threads) as pool:
+            return list(pool.map(in_thread, rows))
+
+    def _compiled(
+        self, program: Any, row: tuple[Any, ...], options: Mapping[str, int]
+    ) -> Callable[..., Any]:
+        """The program for arguments like these. Threads that met a new one would compile it each
+        for itself."""
+        leaves, form = jax.tree.flatten(row)
+        shapes = tuple((x.shape, x.dtype.name) for x in leaves)
+        key = (program, self.model.devices, self.static, tuple(options.items()), form, shapes)
+        if key not in _COMPILED:
+            _COMPILED[key] = program.lower(*row, static=self.static, **options).compile()
+        return _COMPILED[key]
 
     def _rows(self, tree: Any, index: Array) -> Any:
         """Some of the windows, dealt out over the devices where there are several."""
@@ -110,15 +149,28 @@ def _join_rows(axis: int, batch: int, *parts: Array) -> Array:
     return whole[:batch] if axis == 0 else whole[:, :batch]
 
 
-def _block_size(inputs: Inputs, model: Model, states: int) -> int:
+def _threads(model: Model, batch: int) -> int:
+    """Blocks that run at the same time."""
+    if model.devices[0].platform != "cpu" or len(model.devices) > 1:
+        return 1
+    known = hasattr(os, "sched_getaffinity")
+    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return max(1, min(cores, batch // CPU_LEAST_WINDOWS))
+
+
+def _block_size(inputs: Inputs, model: Model, states: int, least: int) -> int:
     """Windows of one block, as many on each device, whose largest activation stays below
-    BLOCK_BYTES."""
+    BLOCK_BYTES.
+
+    Args:
+      least: How many blocks there are to be at least.
+    """
     batch, devices = len(inputs.resets), len(model.devices)
     enc = model.config.enc
     pixels = max((math.prod(s.shape[:2]) for s in model.spaces.images.values()), default=0)
     per_window = 4 * states * max(1, pixels * enc.depth * enc.mults[0])
     most = devices * max(1, BLOCK_BYTES // per_window)
-    return devices * math.ceil(batch / math.ceil(batch / most) / devices)
+    return devices * math.ceil(batch / max(least, math.ceil(batch / most)) / devices)
 
 
 def _concatenate(*xs: jax.Array) -> jax.Array:
