@@ -15,10 +15,8 @@ def run(tmp_path_factory):
 
 
 def height(run, folder, **options):
-    job = ReportJob(
-        run, (run,), folder / "x.png", length=8, sequences=7, keys=("image",), **options
-    )
-    run_job(job)
+    out = folder / "x.png"
+    run_job(ReportJob(run, (run,), out, length=8, sequences=7, keys=("image",), **options))
     return np.asarray(Image.open(out)).shape[0]
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("fsspec", reason="needs openloop[remote]")
-
 
 @dataclass
 class Requests:
@@ -19,8 +17,7 @@ class Requests:
 @pytest.fixture
 def memory():
     """The memory:// store, empty before and after."""
-    import fsspec
-
+    fsspec = pytest.importorskip("fsspec", reason="needs openloop[remote]")
     store = fsspec.filesystem("memory")
     store.store.clear()
     store.pseudo_dirs[:] = [""]
