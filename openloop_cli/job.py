@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -47,6 +47,20 @@ class JobResult:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class RolledOut:
+    """A rollout in memory, being measured in a thread of its own.
+
+    Attributes:
+      provenance: Where its numbers come from, the first part of the metrics tree.
+      numbers: The other part, and how many seconds it took.
+    """
+
+    report: "Report"
+    provenance: Mapping[str, Any]
+    numbers: "Future[tuple[dict[str, Any], float]]"
+
+
 @dataclass
 class Clock:
     """Seconds of each stage, and who wants to know."""
@@ -73,8 +87,7 @@ def run_job(job: ReportJob, progress: Progress = lambda stage, done: None) -> Jo
     check_job(job)
     for path in outputs(job).values():
         check_writable(path)
-    report, tree = roll_out_job(job, read_job(job, clock), clock)
-    result = write_job(job, report, tree, clock)
+    result = write_job(job, roll_out_job(job, read_job(job, clock), clock), clock)
     progress("done", 1.0)
     return result
 
@@ -88,10 +101,9 @@ def measure_job(
       OpenloopError: Saying what is wrong with which input or option.
     """
     clock = Clock(progress)
-    report, tree = roll_out_job(job, read_job(job, clock), clock)
-    with clock.stage("measure", 0.6):
-        tree |= report.tree
-    return report, plain(tree | {"frames": {}, "files": {}, "timings": clock.seconds})
+    rolled_out = roll_out_job(job, read_job(job, clock), clock)
+    tree = _measured(rolled_out, clock, 0.6)
+    return rolled_out.report, plain(tree | {"frames": {}, "files": {}, "timings": clock.seconds})
 
 
 def read_job(job: ReportJob, clock: Clock) -> Loaded:
@@ -107,8 +119,8 @@ def read_job(job: ReportJob, clock: Clock) -> Loaded:
         return replace(found, notes=(*found.notes, note)) if note else found
 
 
-def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> tuple["Report", dict[str, Any]]:
-    """Rolls out what was read: the report, not measured yet, and its provenance."""
+def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
+    """Rolls out what was read, and begins to measure it."""
     from openloop_cli.model import place_model
     from openloop_cli.report import make_report
     from openloop_cli.rollout.roll_out import roll_out
@@ -128,7 +140,10 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> tuple["Report"
     loaded = replace(loaded, notes=(*loaded.notes, *_not_finite(loop, run)))
     step = run.checkpoint.step
     report = make_report(loop, run.config.model, name=run.name, step=step, keys=job.keys)
-    return report, provenance(job, loaded, model.device_name)
+    pool = ThreadPoolExecutor(1, thread_name_prefix="openloop-measure")
+    numbers = pool.submit(_timed, lambda: report.tree)
+    pool.shutdown(wait=False)
+    return RolledOut(report, provenance(job, loaded, model.device_name), numbers)
 
 
 def _not_finite(loop: "OpenLoop", run: Run) -> Iterator[str]:
@@ -139,22 +154,14 @@ def _not_finite(loop: "OpenLoop", run: Run) -> Iterator[str]:
         yield f"predictions of {', '.join(found)} are not finite everywhere{hint}"
 
 
-def write_job(job: ReportJob, report: "Report", tree: dict[str, Any], clock: Clock) -> JobResult:
+def write_job(job: ReportJob, rolled_out: RolledOut, clock: Clock) -> JobResult:
     """Draws and encodes while the numbers are measured; the metrics file comes last.
 
     Encoding stays in the main thread, where a signal can still remove its partial file.
     """
-    metrics = outputs(job)["--metrics"]
-    pool = ThreadPoolExecutor(1)
-    try:
-        numbers = pool.submit(_timed, lambda: report.tree)
-        files, hashes = _write_pictures(job, report, clock)
-        with clock.stage("measure", 0.9):
-            tree |= numbers.result()[0]
-        clock.seconds["measure"] = numbers.result()[1]
-    finally:
-        # Whoever stops the encoding shall not wait for numbers that nobody will see.
-        pool.shutdown(wait=False, cancel_futures=True)
+    metrics, report = outputs(job)["--metrics"], rolled_out.report
+    files, hashes = _write_pictures(job, report, clock)
+    tree = _measured(rolled_out, clock, 0.9)
     if job.report:
         with clock.stage("write page", 0.92):
             _write_page(job, job.report, report, tree | {"timings": clock.seconds})
@@ -166,6 +173,14 @@ def write_job(job: ReportJob, report: "Report", tree: dict[str, Any], clock: Clo
         tree = plain(tree)
         write_metrics(metrics, tree)
     return JobResult(tree, {**files, "metrics": metrics}, tuple(tree["notes"]))
+
+
+def _measured(rolled_out: RolledOut, clock: Clock, done: float) -> dict[str, Any]:
+    """The metrics tree, once it is there."""
+    with clock.stage("measure", done):
+        numbers, seconds = rolled_out.numbers.result()
+    clock.seconds["measure"] = seconds
+    return {**rolled_out.provenance, **numbers}
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -1,7 +1,7 @@
 """Items on this machine: one process, one compilation for each architecture, three stages at once.
 
-    reader thread          rollout thread            main thread
-    reads checkpoint n+1   rolls out checkpoint n    measures, draws, encodes checkpoint n-1
+    reader thread          rollout thread           a thread each      main thread
+    reads checkpoint n+1   rolls out checkpoint n   measures it then   draws, encodes n-1
 
 Between two stages there is room for one thing, and a stage asks for that room before it begins:
 at most two checkpoints' parameters and two reports are in memory, however many items there are.
@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Semaphore
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from openloop_cli.batch.memory import share_heaps, trim
 from openloop_cli.batch.outcome import STAGES, Event, OnEvent, Outcome, failed, finished
@@ -25,12 +25,9 @@ from openloop_cli.batch.selection import Selection
 from openloop_cli.batch.signals import signals_wait
 from openloop_cli.cache import enable_cache
 from openloop_cli.errors import OpenloopError
-from openloop_cli.job import Clock, roll_out_job, write_job
+from openloop_cli.job import Clock, RolledOut, roll_out_job, write_job
 from openloop_cli.loading import Loaded, ReportJob
 from openloop_cli.run import params_sha256
-
-if TYPE_CHECKING:
-    from openloop_cli.report import Report
 
 T = TypeVar("T")
 
@@ -56,8 +53,7 @@ class _RolledOut:
     item: Item
     job: ReportJob
     identity: Identity
-    report: "Report"
-    tree: dict[str, Any]
+    rolled_out: RolledOut
     clock: Clock
 
 
@@ -172,17 +168,17 @@ class _Line:
         note = enable_cache() if work.job.cache else None
         loaded = replace(work.loaded, notes=(note,)) if note else work.loaded
         try:
-            report, tree = roll_out_job(work.job, loaded, work.clock)
+            rolled_out = roll_out_job(work.job, loaded, work.clock)
         except EXPECTED as error:
             return failed(work.item, error)
-        return _RolledOut(work.item, work.job, work.identity, report, tree, work.clock)
+        return _RolledOut(work.item, work.job, work.identity, rolled_out, work.clock)
 
     def _write(self, work: _RolledOut | Outcome) -> Outcome:
         if isinstance(work, Outcome):
             return work
         try:
             forget(self.folder, work.item)
-            result = write_job(work.job, work.report, work.tree, work.clock)
+            result = write_job(work.job, work.rolled_out, work.clock)
             outcome = finished(work.item, result.metrics, result.files)
             write_record(self.folder, work.item, work.identity, outcome)
         except EXPECTED as error:
