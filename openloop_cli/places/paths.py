@@ -114,8 +114,15 @@ class RemotePath:
 
     @property
     def is_top(self) -> bool:
-        """Whether it is a bucket or a host itself."""
-        return "/" not in self.key and self.scheme != "memory"
+        """Whether it is a bucket, a host or a repository itself."""
+        return self.key.count("/") < self._depth and self.scheme != "memory"
+
+    @property
+    def _depth(self) -> int:
+        """How many parts of the key make a bucket, a host or a repository."""
+        if self.scheme != "hf":
+            return 1
+        return 3 if self.key.partition("/")[0] in ("datasets", "spaces", "buckets") else 2
 
     @property
     def stem(self) -> str:
@@ -139,7 +146,8 @@ class RemotePath:
     def parents(self) -> "tuple[RemotePath, ...]":
         """All folders above, the nearest first."""
         parts = self.key.split("/")
-        return tuple(self._with("/".join(parts[:n])) for n in range(len(parts) - 1, 0, -1))
+        ends = range(len(parts) - 1, self._depth - 1, -1)
+        return tuple(self._with("/".join(parts[:n])) for n in ends)
 
     def __truediv__(self, name: "str | PurePosixPath") -> "RemotePath":
         parts = [part for part in str(name).split("/") if part not in ("", ".")]

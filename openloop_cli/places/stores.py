@@ -153,8 +153,10 @@ def fresh(path: "RemotePath") -> Entry:
         return web.look(path)
     with troubles(path, SCHEMES[path.scheme].credentials):
         fs = path.fs
-        more = {"refresh": True} if path.scheme == "hf" else {}
-        found = _entry(fs.info(path.key, **more))
+        if path.scheme == "hf":
+            # It asks only where it has forgotten: its own `refresh` leaves out the version.
+            fs.invalidate_cache(path.key)
+        found = _entry(fs.info(path.key))
     if found.folder and path.scheme != "memory":
         with _lock:
             _folders[_key(path)] = time.monotonic()
