@@ -194,7 +194,7 @@ def test_a_signal_leaves_nobody(run, tmp_path, number, everyone, code, moment):
     assert process.returncode == code
     until(lambda: not group(process.pid), 20)
     if number != signal.SIGKILL:
-        assert "Traceback" not in err
+        assert "Traceback" not in err, err
         assert err.splitlines()[-1] == "stopped; run the same command again to go on"
         assert no_partial_files(out)
 
