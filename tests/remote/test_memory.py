@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from openloop_cli import open_run
+from openloop_cli.errors import RemoteError
 from openloop_cli.job import ReportJob, run_job
-from openloop_cli.places import place
+from openloop_cli.places import place, stores
+from openloop_cli.writers.atomic import atomic_path
 
 PLACES = ("checkpoint/path", "config/source", "replay/paths")
 
@@ -57,6 +59,47 @@ def test_python_takes_addresses(remote_run, sample_run, requests):
     assert list(params) == list(expected)
     assert all(np.array_equal(params[name], expected[name]) for name in expected)
     assert requests.trips <= 20
+
+
+def test_what_fails_leaves_nothing_behind(memory, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    memory.pipe_file("/out/v.txt", b"before")
+    with pytest.raises(KeyboardInterrupt):
+        _write_half()
+    assert memory.cat_file("/out/v.txt") == b"before"
+    assert not list(tmp_path.iterdir())
+    with atomic_path(place("memory://out/v.txt")) as local:
+        local.write_text("after")
+    assert memory.cat_file("/out/v.txt") == b"after"
+    assert [x["name"] for x in memory.ls("/out")] == ["/out/v.txt"]
+    assert not list(tmp_path.iterdir())
+
+
+def _write_half():
+    with atomic_path(place("memory://out/v.txt")) as local:
+        assert local.suffix == ".txt"
+        local.write_text("half")
+        raise KeyboardInterrupt
+
+
+def test_a_network_that_fails_is_no_damaged_chunk(remote_run, monkeypatch):
+    run, fetch = open_run(remote_run, remote_run), stores.fetch
+
+    def failing(path, ranges):
+        if path.suffix == ".npz":
+            raise RemoteError(f"{path}: cannot be reached")
+        return fetch(path, ranges)
+
+    monkeypatch.setattr(stores, "fetch", failing)
+    with pytest.raises(RemoteError, match="cannot be reached"):
+        run.choose_windows(length=16, count=4)
+
+
+def test_a_damaged_chunk_is_passed_over_as_on_a_disk(remote_run, sample_run, memory):
+    chunk = sorted(memory.find("/runs/cheetah/replay"))[1]
+    memory.pipe_file(chunk, memory.cat_file(chunk)[:-1000])
+    _, windows = open_run(remote_run, remote_run).choose_windows(length=16, count=4)
+    assert not any(path.name in chunk for path in windows.chunk_files)
 
 
 def test_python_takes_universal_paths(remote_run):
