@@ -265,7 +265,9 @@ def put(path: "RemotePath", data: bytes | Path, *, new: bool = False) -> None:
     forget(path)
     with troubles(path, SCHEMES[path.scheme].credentials):
         fs = path.fs
-        if isinstance(data, bytes):
+        if path.scheme == "hf" and _commit(fs, path.key, data):
+            pass
+        elif isinstance(data, bytes):
             if new and path.scheme in ("s3", "gs", "memory"):
                 fs.pipe_file(path.key, data, mode="create")
             else:
@@ -294,6 +296,26 @@ def check_writable(path: "RemotePath") -> None:
         begun = path.fs.call_s3("create_multipart_upload", **upload)
         path.fs.call_s3("abort_multipart_upload", **upload, UploadId=begun["UploadId"])
     _writable.add(place)
+
+
+def _commit(fs: Any, key: str, data: bytes | Path) -> bool:
+    """Puts a file into a repository in one commit; False where the key is in a bucket.
+
+    Through the file system, what was stopped half way would be committed, too.
+    """
+    from huggingface_hub import HfApi
+
+    found = fs.resolve_path(key)
+    if not hasattr(found, "path_in_repo"):
+        return False
+    HfApi(endpoint=fs.endpoint, token=fs.token).upload_file(
+        path_or_fileobj=data if isinstance(data, bytes) else str(data),
+        path_in_repo=found.path_in_repo,
+        repo_id=found.repo_id,
+        repo_type=found.repo_type,
+        revision=found.revision,
+    )
+    return True
 
 
 def refuse_writing(path: "RemotePath") -> None:

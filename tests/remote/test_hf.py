@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from base64 import b64decode
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
@@ -14,6 +15,7 @@ from openloop_cli import open_run
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.errors import CheckpointError
 from openloop_cli.places import place, stores
+from openloop_cli.writers.atomic import check_writable, write_text
 from tests.synthetic_run import make_run
 
 hub = pytest.importorskip("huggingface_hub", reason="needs openloop[remote]")
@@ -37,6 +39,19 @@ class Hub(BaseHTTPRequestHandler):
             first, last = self.headers["range"].removeprefix("bytes=").split("-")
             return self._send(206, data[int(first) : int(last) + 1])
         return self._send(404, b"{}", "EntryNotFound")
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("/preupload/main"):
+            told = {"uploadMode": "regular", "shouldIgnore": False}
+            files = [told | {"path": x["path"]} for x in json.loads(body)["files"]]
+            return self._send(200, json.dumps({"files": files}).encode())
+        for line in map(json.loads, body.splitlines()):
+            if line["key"] == "file":
+                self.files[line["value"]["path"]] = b64decode(line["value"]["content"])
+        url = f"http://{self.headers['Host']}/datasets/me/runs/commit/1"
+        told = {"commitUrl": url, "commitOid": "1", "success": True}
+        return self._send(200, json.dumps(told).encode())
 
     def _tree(self, folder: str) -> None:
         found = {}
@@ -110,6 +125,13 @@ def test_a_change_and_what_is_not_there(files):
         checkpoint.read_params(list(checkpoint.params)[:2])
     with pytest.raises(CheckpointError, match="no such file or folder"):
         read_checkpoint(place("hf://datasets/me/runs/nothing"))
+
+
+def test_writing_is_one_commit(files, tmp_path):
+    check_writable(place("hf://datasets/me/runs/out/notes.md"))
+    write_text(place("hf://datasets/me/runs/out/notes.md"), "some text\n")
+    assert files["out/notes.md"] == b"some text\n"
+    assert place("hf://datasets/me/runs/out/notes.md").read_text() == "some text\n"
 
 
 def test_folders_above_end_at_the_repository():
