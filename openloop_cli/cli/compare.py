@@ -52,6 +52,7 @@ def compare(
     latents: o.LatentsBy = Latents.sample,
     device: o.Device = None,
     dtype: o.DtypeOf = None,
+    cache: o.Cache = True,
     fps: o.Fps = 10,
     scale: o.Scale = None,
     out: Annotated[
@@ -114,6 +115,7 @@ def compare(
         scale=scale,
         device=device,
         dtype=dtype.value if dtype else None,
+        cache=cache,
     )
     job = ComparisonJob(
         sources=tuple(sources),
