@@ -184,16 +184,16 @@ class Selection:
 
     def _keep_remote(self, path: RemotePath, chosen: Chosen) -> Chosen:
         """The same in a store, of which most can be told to write only what is not there."""
-        from openloop_cli.places import stores
+        from openloop_cli.places import putting, stores
 
         try:
-            stores.put(path, _text(chosen).encode(), new=True)
+            putting.put(path, _text(chosen).encode(), new=True)
         except FileExistsError:
             stores.forget(path)
             theirs = _read(cast(Path, path))
             if theirs is not None:
                 return theirs
-            stores.put(path, _text(chosen).encode())
+            putting.put(path, _text(chosen).encode())
         return chosen
 
     def _path(self, key: str) -> Path:

@@ -17,7 +17,7 @@ from stat import S_IFDIR, S_IFREG
 from typing import Any, TypeVar, cast
 
 from openloop_cli.errors import RemoteError
-from openloop_cli.places import stores
+from openloop_cli.places import putting, stores
 from openloop_cli.places.stores import Entry
 
 T = TypeVar("T")
@@ -253,13 +253,13 @@ class RemotePath:
 
     def write_bytes(self, data: bytes) -> int:
         """Puts a whole file there, at once."""
-        stores.put(self, data)
+        putting.put(self, data)
         return len(data)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Removes a file."""
         try:
-            stores.remove(self)
+            putting.remove(self)
         except FileNotFoundError:
             if not missing_ok:
                 raise

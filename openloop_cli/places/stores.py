@@ -1,6 +1,6 @@
-"""What a store is asked: what is there, ranges of bytes, a whole file put or removed.
+"""What a store is asked: what is there, and ranges of bytes. `putting` is the other way.
 
-All requests of this package go through here, and all that fsspec and the stores' own libraries
+All requests of this package go through the two, and all that fsspec and the stores' own libraries
 raise becomes a FileNotFoundError or a `RemoteError` of one line.
 
 One look at a folder asks many questions (is it there, is this in it, how long is that), so what a
@@ -14,7 +14,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from errno import ENOENT, ENOTDIR
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openloop_cli.errors import RemoteError
@@ -85,7 +84,6 @@ class Entry:
 _listings: dict[tuple[Any, str], tuple[float, dict[str, Entry]]] = {}
 _answers: dict[tuple[Any, str], tuple[float, Entry | None]] = {}
 _folders: dict[tuple[Any, str], float] = {}
-_writable: set[tuple[Any, str]] = set()
 _lock = threading.Lock()
 
 
@@ -249,90 +247,6 @@ def _in_threads(fs: Any, path: "RemotePath", parts: Sequence[tuple[int, int]]) -
         return [cat(part) for part in parts]
     with ThreadPoolExecutor(min(AT_ONCE, len(parts))) as pool:
         return list(pool.map(cat, parts))
-
-
-def put(path: "RemotePath", data: bytes | Path, *, new: bool = False) -> None:
-    """Puts a whole file there; what others see is the old one or the new one.
-
-    Args:
-      data: The bytes, or the local file that holds them.
-      new: Only where there is none yet, as far as the store can tell.
-
-    Raises:
-      FileExistsError, RemoteError: There is one already, or it cannot be written.
-    """
-    refuse_writing(path)
-    forget(path)
-    with troubles(path, SCHEMES[path.scheme].credentials):
-        fs = path.fs
-        if path.scheme == "hf" and _commit(fs, path.key, data):
-            pass
-        elif isinstance(data, bytes):
-            if new and path.scheme in ("s3", "gs", "memory"):
-                fs.pipe_file(path.key, data, mode="create")
-            else:
-                fs.pipe_file(path.key, data)
-        else:
-            fs.put_file(str(data), path.key)
-    forget(path)
-
-
-def check_writable(path: "RemotePath") -> None:
-    """Whether a file could be put there, as far as can be told without leaving anything.
-
-    S3 lets an upload be begun and given up, for which it asks for the right to write; it is asked
-    once for each folder. Other stores are only looked at.
-
-    Raises:
-      RemoteError: The store does not answer, or refuses.
-    """
-    refuse_writing(path)
-    place = _key(path.parent)
-    if path.scheme != "s3" or place in _writable:
-        return
-    with troubles(path, SCHEMES[path.scheme].credentials):
-        bucket, _, key = path.key.partition("/")
-        upload = {"Bucket": bucket, "Key": key}
-        begun = path.fs.call_s3("create_multipart_upload", **upload)
-        path.fs.call_s3("abort_multipart_upload", **upload, UploadId=begun["UploadId"])
-    _writable.add(place)
-
-
-def _commit(fs: Any, key: str, data: bytes | Path) -> bool:
-    """Puts a file into a repository in one commit; False where the key is in a bucket.
-
-    Through the file system, what was stopped half way would be committed, too.
-    """
-    from huggingface_hub import HfApi
-
-    found = fs.resolve_path(key)
-    if not hasattr(found, "path_in_repo"):
-        return False
-    HfApi(endpoint=fs.endpoint, token=fs.token).upload_file(
-        path_or_fileobj=data if isinstance(data, bytes) else str(data),
-        path_in_repo=found.path_in_repo,
-        repo_id=found.repo_id,
-        repo_type=found.repo_type,
-        revision=found.revision,
-    )
-    return True
-
-
-def refuse_writing(path: "RemotePath") -> None:
-    """Raises where nothing can ever be written."""
-    if not path.lists:
-        raise RemoteError(
-            f"{path}: nothing can be written to the web",
-            hint="write to a local path, or to s3://, gs:// or hf://",
-        )
-
-
-def remove(path: "RemotePath") -> None:
-    """Removes a file."""
-    refuse_writing(path)
-    with troubles(path, SCHEMES[path.scheme].credentials):
-        path.fs.rm_file(path.key)
-    forget(path)
 
 
 def forget(path: "RemotePath") -> None:

@@ -146,10 +146,10 @@ def disk_full(path: Path, written: int, expected: int | None = None) -> OutputEr
 @contextmanager
 def _uploaded(path: RemotePath, expected_bytes: int | None) -> Iterator[Path]:
     """A local name to write to, which is put to `path` if the body succeeds."""
-    from openloop_cli.places import stores
+    from openloop_cli.places import putting
 
     try:
-        stores.refuse_writing(path)
+        putting.refuse_writing(path)
         with tempfile.TemporaryDirectory(prefix="openloop-") as folder:
             # The name keeps its suffix, by which encoders know the kind.
             local = Path(folder) / f"result{path.suffix}"
@@ -157,19 +157,19 @@ def _uploaded(path: RemotePath, expected_bytes: int | None) -> Iterator[Path]:
                 yield local
             except OSError as error:
                 raise _explain(error, local, _size(local), expected_bytes) from error
-            stores.put(path, local)
+            putting.put(path, local)
     except RemoteError as error:
         raise OutputError(error.message, hint=error.hint) from error
 
 
 def _check_remote(path: RemotePath) -> None:
     """Whether the store takes files, and has no folder of this name; nothing is left there."""
-    from openloop_cli.places import stores
+    from openloop_cli.places import putting
 
     try:
         if path.is_top:
             raise OutputError(f"{path}: expected a file's name", hint="add a file name to it")
-        stores.check_writable(path)
+        putting.check_writable(path)
         if path.is_dir():
             raise OutputError(
                 f"{path}: expected a file's name, found a folder", hint="add a file name to it"

@@ -10,7 +10,7 @@ from openloop_cli.batch.sources import expand, from_runs
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.errors import CheckpointError, OutputError, RemoteError
 from openloop_cli.job import ReportJob, run_job
-from openloop_cli.places import place, stores
+from openloop_cli.places import place, putting, stores
 from openloop_cli.writers.atomic import check_writable, write_text
 from tests.synthetic_run import make_run
 
@@ -46,7 +46,7 @@ def s3(endpoint, monkeypatch):
     for key in store.find("bkt"):
         store.rm_file(key)
     store.rmdir("bkt")
-    for known in (stores._listings, stores._answers, stores._folders, stores._writable):
+    for known in (stores._listings, stores._answers, stores._folders, putting._writable):
         known.clear()
 
 
