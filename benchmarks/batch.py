@@ -38,6 +38,8 @@ from startup import MAIN, SAMPLE
 # For the tests' made-up runs, imported where they are needed.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+Words = tuple[str | Path, ...]
+
 VARIANTS: dict[str, tuple[str, ...]] = {
     "defaults": (),
     "--no-report --no-compare": ("--no-report", "--no-compare"),
@@ -94,7 +96,7 @@ def cold(folder: Path, repeats: int) -> None:
     batches: dict[str, list[float]] = {name: [] for name in VARIANTS}
     for turn in range(repeats):
         out = folder / f"out{turn}"
-        words = ("render", checkpoints, SAMPLE, "-q", "-o", out / "one.mp4")
+        words: Words = ("render", checkpoints, SAMPLE, "-q", "-o", out / "one.mp4")
         out.mkdir()
         render.append(openloop(*words, cache=out / "programs").seconds)
         for number, (name, options) in enumerate(VARIANTS.items()):
@@ -120,7 +122,7 @@ def marginal(folder: Path, repeats: int) -> None:
         for _ in range(repeats):
             for count, checkpoints in runs.items():
                 with tempfile.TemporaryDirectory(dir=folder) as out:
-                    words = ("batch", checkpoints, SAMPLE, *options, "-q", "-o", out)
+                    words: Words = ("batch", checkpoints, SAMPLE, *options, "-q", "-o", out)
                     walls[count].append(openloop(*words, cache=cache).seconds)
                     stages.append(stage_seconds(Path(out)))
         further = [(eight - four) / 4 for four, eight in zip(walls[4], walls[8], strict=True)]
@@ -165,7 +167,7 @@ def memory(folder: Path, repeats: int) -> None:
         for _ in range(repeats):
             for count, run in runs.items():
                 with tempfile.TemporaryDirectory(dir=folder) as out:
-                    words = ("batch", run, run, *TINY, *options, "-q", "-o", out)
+                    words: Words = ("batch", run, run, *TINY, *options, "-q", "-o", out)
                     peaks[count].append(openloop(*words, cache=cache).memory)
         few, many = (statistics.median(x) for x in peaks.values())
         print(f"  {name:25} 5: {few:.0f} MiB, 200: {many:.0f} MiB", end="")

@@ -9,7 +9,8 @@ over the upper half of the sizes: 1 is linear, below 1 there is a fixed part lef
 faster than the input does.
 
 - length, windows, samples: the sample's trained model and its own replay, one process.
-- size: the reference's model sizes with random parameters, one at a time; 400m needs 10 GB.
+- size: the reference's model sizes with random parameters, one at a time; 400m needs 6 GB of
+  memory and 1.5 GB of the temporary folder.
 - checkpoints: whole processes on the CPU, on copies of the sample's checkpoint.
 - chunks: a made-up replay of small chunks; files stay in the page cache.
 """
@@ -30,7 +31,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from batch import copies_of_sample, openloop
+from batch import Words, copies_of_sample, openloop
 from rollout import SAMPLE, synthetic
 
 from openloop_cli.checkpoints import read_checkpoint
@@ -118,12 +119,14 @@ def measured(growth: Growth, sizes: Sequence[Any], repeats: int, folder: Path) -
 
 def show(what: str, unit: str, rows: Sequence[Row]) -> None:
     stages = list(rows[0].seconds)
-    print(f"  {what:>12}" + "".join(f"{stage:>26}" for stage in stages))
+    print(f"  {what:>12}" + "".join(f"{stage:>30}" for stage in stages))
     for row in rows:
         cells = (f"{x:.3f} s ({short(x / row.units)}/{unit})" for x in row.seconds.values())
-        print(f"  {row.name:>12}" + "".join(f"{cell:>26}" for cell in cells))
+        own = row.name == f"{row.units:g}"
+        name = row.name if own else f"{row.name} ({row.units:.3g})"
+        print(f"  {name:>12}" + "".join(f"{cell:>30}" for cell in cells))
     slopes = (f"{slope(rows, stage):.2f}" for stage in stages)
-    print(f"  {'slope':>12}" + "".join(f"{text:>26}" for text in slopes))
+    print(f"  {'slope':>12}" + "".join(f"{text:>30}" for text in slopes))
 
 
 def slope(rows: Sequence[Row], stage: str) -> float:
@@ -208,7 +211,7 @@ def vary_checkpoints(count: int, folder: Path) -> tuple[float, Turn]:
 
     def turn() -> dict[str, float]:
         with tempfile.TemporaryDirectory(dir=folder) as out:
-            words = ("batch", run, SAMPLE, "--no-report", "-q", "-o", out)
+            words: Words = ("batch", run, SAMPLE, "--no-report", "-q", "-o", out)
             return {
                 "batch": openloop(*words, "--no-compare", cache=folder / "programs").seconds,
                 "again, comparing": openloop(*words, cache=folder / "programs").seconds,
