@@ -1,10 +1,34 @@
-"""What several tests stand on: the genuine runs, where they are."""
+"""What several tests stand on: the genuine runs, where they are; programs compiled once for all."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Tests of one file in one process: what they share is then made once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    return LoadScopeScheduling(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_programs(tmp_path_factory) -> Iterator[None]:
+    """One compilation cache for all processes of this test run, and none of the user's own."""
+    from openloop_cli.cache import enable_cache
+
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENLOOP_CACHE_DIR", str(folder / "programs"))
+        assert enable_cache() is None
+        yield
 
 
 @pytest.fixture(scope="session")

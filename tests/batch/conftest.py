@@ -9,12 +9,6 @@ from openloop_cli.loading import ReportJob
 from tests.synthetic_run import make_params, make_run, save_checkpoint
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    """One compilation for all tests, nothing in the user's own folder."""
-    monkeypatch.setenv("OPENLOOP_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "programs"))
-
-
 @pytest.fixture
 def run(tmp_path):
     """A run folder with four checkpoints, of steps 30, 60, 90, 120."""

@@ -20,7 +20,7 @@ from .test_batch_job import results, statuses
 
 
 @pytest.fixture
-def cluster(monkeypatch, own_cache):
+def cluster(monkeypatch):
     """Two workers; Ray itself is only there with the extra."""
     ray = pytest.importorskip("ray", reason="Ray is not installed (the extra openloop[ray])")
     # The workers find the package where this process has it.

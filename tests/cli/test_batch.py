@@ -29,11 +29,6 @@ def run(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("OPENLOOP_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "programs"))
-
-
 def start(*args, **options):
     return subprocess.Popen(
         [sys.executable, "-c", CODE, "batch", *map(str, args)],

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 
-import pytest
 import typer
 
 from openloop_cli.cli.app import app
@@ -15,11 +14,6 @@ from tests.batch.test_watch import Trainer, run  # noqa: F401 (a fixture)
 
 CODE = "from openloop_cli.cli import main; main()"
 QUICK = ["--length", "6", "--sequences", "3", "--show", "1", "--scale", "2", "--no-report"]
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("OPENLOOP_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "programs"))
 
 
 def start(*args):
