@@ -8,6 +8,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Most of the tests' time is compilation, and quick code is as right as fast code. What is compared
+# with the reference is compiled as users compile it: see `compiled_in_full`.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
@@ -29,6 +33,21 @@ def compiled_programs(tmp_path_factory) -> Iterator[None]:
         patch.setenv("OPENLOOP_CACHE_DIR", str(folder / "programs"))
         assert enable_cache() is None
         yield
+
+
+@pytest.fixture(scope="module")
+def compiled_in_full() -> Iterator[None]:
+    """With all optimizations."""
+    import jax
+
+    from openloop_cli.rollout import blocks
+
+    for unoptimized in (False, True):
+        jax.config.update("jax_disable_most_optimizations", unoptimized)
+        jax.clear_caches()
+        blocks._COMPILED.clear()
+        if not unoptimized:
+            yield
 
 
 @pytest.fixture(scope="session")

@@ -46,7 +46,10 @@ def is_low(case: Case) -> bool:
     return case.model.config.compute_dtype in LOW_PRECISION
 
 
-pytestmark = pytest.mark.parametrize("name", [*RUNS, *ARCHITECTURES])
+pytestmark = [
+    pytest.mark.usefixtures("compiled_in_full"),
+    pytest.mark.parametrize("name", [*RUNS, *ARCHITECTURES]),
+]
 
 
 def test_initial_carry(name: str) -> None:

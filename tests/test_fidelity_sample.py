@@ -9,6 +9,8 @@ import pytest
 from openloop_cli import load_model, open_run, roll_out
 from openloop_cli.rollout.result import OpenLoop
 
+pytestmark = pytest.mark.usefixtures("compiled_in_full")
+
 GOLDEN = Path(__file__).parent / "fixtures" / "sample_run.golden.npz"
 
 
