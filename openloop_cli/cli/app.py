@@ -59,6 +59,9 @@ def main() -> None:
     """Runs the command line; errors that we foresaw become one line, others keep a traceback."""
     # XLA and its plugins log to stderr what no user can act on.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Our products in NumPy are small, and stand beside a rollout and an encoder: threads that wait
+    # for each other there only take their cores.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     prepare_streams()
     try:
