@@ -27,21 +27,21 @@ from openloop_cli.errors import OutputError
 from openloop_cli.writers.atomic import atomic_path, disk_full, signals_wait
 from openloop_cli.writers.frames import checked, checked_fps
 
-CRF = 18
+# As good as `-preset fast -crf 18` (41.0 dB against 40.8 on the sample), in half the time, a
+# quarter larger.
+CRF, _PRESET = 15, "veryfast"
 _COLOUR = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
 _COLOUR += ["-color_range", "tv"]
 _SCALE = (
     "scale=out_color_matrix=bt709:out_range=tv:flags=area+accurate_rnd+full_chroma_int+bitexact"
 )
 # One thread and the bit-exact flags: the same bytes at least on the same processor.
-_ENCODE = ["-an", "-vcodec", "libx264", "-pix_fmt", "yuv420p"]
+_ENCODE = ["-an", "-vcodec", "libx264", "-pix_fmt", "yuv420p", "-preset", _PRESET]
 _ENCODE += ["-threads", "1", "-vf", _SCALE, *_COLOUR, "-movflags", "+faststart"]
 _ENCODE += ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
 
 
-def write_mp4(
-    path: Path, frames: Iterable[Array], fps: float, *, crf: int = CRF, preset: str = "fast"
-) -> None:
+def write_mp4(path: Path, frames: Iterable[Array], fps: float, *, crf: int = CRF) -> None:
     """Write a video, whole or not at all.
 
     Args:
@@ -49,7 +49,6 @@ def write_mp4(
       frames: (T, height, width, 3) or an iterable of (height, width, 3), uint8.
       fps: Frames per second.
       crf: How coarse it may be, 0 to 51; six more halve the file.
-      preset: Of x264. `veryfast` takes half the time of `fast`, for 1 dB at the same size.
 
     Raises:
       OutputError: Frames of a wrong kind, a place that cannot be written, or a failing ffmpeg.
@@ -64,7 +63,7 @@ def write_mp4(
             chain([first], images),
             first.shape[:2],
             rate,
-            ["-crf", str(crf), "-preset", preset],
+            crf,
         )
 
 
@@ -81,11 +80,11 @@ def _encode(
     images: Iterator[Array],
     size: tuple[int, ...],
     rate: Fraction,
-    quality: list[str],
+    crf: int,
 ) -> None:
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[1]}x{size[0]}"]
     command = [_ffmpeg(), "-y", "-hide_banner", "-nostats", "-loglevel", "error", *source]
-    command += ["-r", str(rate), "-i", "-", *quality, *_ENCODE, "-f", "mp4", str(partial)]
+    command += ["-r", str(rate), "-i", "-", "-crf", str(crf), *_ENCODE, "-f", "mp4", str(partial)]
     # A file instead of a pipe: nobody would read the pipe while we write, and a talkative
     # ffmpeg would wait for ever.
     with tempfile.TemporaryFile() as messages:

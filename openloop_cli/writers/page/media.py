@@ -234,7 +234,7 @@ def _encoded(frames: Frames, fps: float, most: int) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "video.mp4"
         for crf in _COARSENESS:
-            write_mp4(path, frames, fps, crf=crf, preset="veryfast")
+            write_mp4(path, frames, fps, crf=crf)
             data = path.read_bytes()
             if len(data) <= most:
                 break
