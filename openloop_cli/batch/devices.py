@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 
 from openloop_cli.batch.spawning import spawn
+from openloop_cli.cores import usable_cores
 from openloop_cli.errors import OpenloopError, OptionError
 
 # More cores than these help one rollout little; further ones are better used by another.
@@ -62,7 +63,7 @@ def find_shares(device: str | None, workers: int | None = None) -> list[Share]:
     if found.error:
         raise found.error
     if found.platform == "cpu":
-        return core_shares(_cores(), workers)
+        return core_shares(usable_cores(), workers)
     if found.platform != "gpu":
         raise OptionError(
             f"--parallel checkpoints: expected GPUs or a CPU, found {found.platform}",
@@ -99,12 +100,6 @@ def core_shares(cores: tuple[int, ...], workers: int | None) -> list[Share]:
         Share(f"cpu {i}", {"JAX_PLATFORMS": "cpu"}, cores[ends[i] : ends[i + 1]])
         for i in range(count)
     ]
-
-
-def _cores() -> tuple[int, ...]:
-    if hasattr(os, "sched_getaffinity"):
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
 
 
 def _ask(device: str | None) -> Devices:

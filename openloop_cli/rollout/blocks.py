@@ -8,7 +8,6 @@ them. A share that would be uneven is filled up with the last window, whose resu
 """
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -20,6 +19,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from openloop_cli.arrays import Array
+from openloop_cli.cores import usable_cores
 from openloop_cli.inputs import Inputs
 from openloop_cli.model import WINDOWS, Model, on_device
 from openloop_cli.rollout import programs
@@ -153,9 +153,7 @@ def _threads(model: Model, batch: int) -> int:
     """Blocks that run at the same time."""
     if model.devices[0].platform != "cpu" or len(model.devices) > 1:
         return 1
-    known = hasattr(os, "sched_getaffinity")
-    cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
-    return max(1, min(cores, batch // CPU_LEAST_WINDOWS))
+    return max(1, min(len(usable_cores()), batch // CPU_LEAST_WINDOWS))
 
 
 def _block_size(inputs: Inputs, model: Model, states: int, least: int) -> int:
