@@ -47,7 +47,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 STAGES = {
     "reading": ("open", "read"),
     "rolling out": ("roll out",),
-    "measuring": ("measure",),
+    "measuring, filming": ("measure", "film"),
     "drawing, encoding, writing": (
         *("draw", "encode", "write arrays"),
         *("write page", "write metrics"),

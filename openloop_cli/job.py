@@ -31,6 +31,7 @@ from openloop_cli.writers.metrics_json import plain, write_metrics
 if TYPE_CHECKING:
     from openloop_cli.report import Report
     from openloop_cli.rollout.result import OpenLoop
+    from openloop_cli.writers.page import Media
 
 __all__ = ["VIDEO_KINDS", "JobResult", "Progress", "ReportJob", "measure_job", "run_job"]
 
@@ -49,16 +50,18 @@ class JobResult:
 
 @dataclass(frozen=True)
 class RolledOut:
-    """A rollout in memory, being measured in a thread of its own.
+    """A rollout in memory. A thread of its own measures it, then films it for the page.
 
     Attributes:
       provenance: Where its numbers come from, the first part of the metrics tree.
       numbers: The other part, and how many seconds it took.
+      media: What moves on the page, None without one, and how many seconds it took.
     """
 
     report: "Report"
     provenance: Mapping[str, Any]
     numbers: "Future[tuple[dict[str, Any], float]]"
+    media: "Future[tuple[Media | None, float]]"
 
 
 @dataclass
@@ -142,8 +145,9 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     report = make_report(loop, run.config.model, name=run.name, step=step, keys=job.keys)
     pool = ThreadPoolExecutor(1, thread_name_prefix="openloop-measure")
     numbers = pool.submit(_timed, lambda: report.tree)
+    media = pool.submit(_timed, lambda: _media(report, job.fps) if job.report else None)
     pool.shutdown(wait=False)
-    return RolledOut(report, provenance(job, loaded, model.device_name), numbers)
+    return RolledOut(report, provenance(job, loaded, model.device_name), numbers, media)
 
 
 def _not_finite(loop: "OpenLoop", run: Run) -> Iterator[str]:
@@ -155,16 +159,19 @@ def _not_finite(loop: "OpenLoop", run: Run) -> Iterator[str]:
 
 
 def write_job(job: ReportJob, rolled_out: RolledOut, clock: Clock) -> JobResult:
-    """Draws and encodes while the numbers are measured; the metrics file comes last.
+    """Draws and encodes while another thread measures; the metrics file comes last.
 
-    Encoding stays in the main thread, where a signal can still remove its partial file.
+    Files are written by the main thread, where a signal can still remove what is half written.
     """
     metrics, report = outputs(job)["--metrics"], rolled_out.report
     files, hashes = _write_pictures(job, report, clock)
     tree = _measured(rolled_out, clock, 0.9)
     if job.report:
-        with clock.stage("write page", 0.92):
-            _write_page(job, job.report, report, tree | {"timings": clock.seconds})
+        with clock.stage("film", 0.91):
+            media, seconds = rolled_out.media.result()
+        clock.seconds["film"] = seconds
+        with clock.stage("write page", 0.95):
+            _write_page(job.report, tree | {"timings": clock.seconds}, media)
         files["page"] = job.report
     with clock.stage("write metrics", 0.98):
         tree["frames"] = hashes
@@ -223,12 +230,16 @@ def _write_pictures(
     return files, hashes
 
 
-def _write_page(job: ReportJob, path: Path, report: "Report", tree: dict[str, Any]) -> None:
-    from openloop_cli.writers.page import PageEntry, write_page
+def _media(report: "Report", fps: float) -> "Media":
     from openloop_cli.writers.page.of_report import report_media
 
-    tree = plain(tree)
-    write_page(path, [PageEntry(tree)], media=report_media(report, tree, job.fps))
+    return report_media(report, plain(report.tree), fps)
+
+
+def _write_page(path: Path, tree: dict[str, Any], media: "Media | None") -> None:
+    from openloop_cli.writers.page import PageEntry, write_page
+
+    write_page(path, [PageEntry(plain(tree))], media=media)
 
 
 def out_path(out: Path, name: str, count: int) -> Path:
