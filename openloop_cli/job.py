@@ -239,7 +239,7 @@ def _media(report: "Report", fps: float) -> "Media":
 def _write_page(path: Path, tree: dict[str, Any], media: "Media | None") -> None:
     from openloop_cli.writers.page import PageEntry, write_page
 
-    write_page(path, [PageEntry(plain(tree))], media=media)
+    write_page(path, [PageEntry(tree)], media=media)
 
 
 def out_path(out: Path, name: str, count: int) -> Path:

@@ -203,7 +203,8 @@ def _frames(
         frame = (seen if step < context else ahead).copy()
         for across, row in enumerate(rows):
             left = _BORDER + across * (sheet.tile[0] + _GAP)
-            large = row.video[:, step].repeat(sheet.scale, 1).repeat(sheet.scale, 2)
+            # Across first: the other way around takes three times as long.
+            large = row.video[:, step].repeat(sheet.scale, 2).repeat(sheet.scale, 1)
             height, width = large.shape[1:3]
             for (x, y), tile in zip(sheet.corners, large, strict=True):
                 inside = frame[y + _BORDER :, x + left :]
