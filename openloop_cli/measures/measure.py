@@ -19,12 +19,14 @@ import numpy as np
 
 from openloop_cli.arrays import Array, PerFrame
 from openloop_cli.measures import metrics
+from openloop_cli.measures.recording import Recording
 from openloop_cli.rollout.result import OpenLoop, Trace
 
 # The metric that skill is made of, by kind of observation.
 ERROR_METRIC = {"image": "mse", "continuous": "symlog_mse", "discrete": "mistakes"}
 # SSIM costs more than all other numbers together; the baselines go without.
 WITH_SSIM = ("model", "persistence", "floor", "futures_mean", "deterministic")
+_OF_RECORDING = ("persistence", "climatology")
 
 Numbers = dict[str, PerFrame]
 Paths = dict[str, Numbers]
@@ -80,13 +82,22 @@ def _observation(loop: OpenLoop, key: str) -> Observation:
     c = loop.context
     kind = _kind(loop, key)
     truth = loop.truth[key].astype(np.float32) / 255 if kind == "image" else loop.truth[key]
-    numbers = _NUMBERS[kind]
+    recording = Recording(loop.truth[key], c)
+
+    def numbers(part: str, path: str, truth: Array, prediction: Array) -> Numbers:
+        def measure() -> Numbers:
+            return _NUMBERS[kind](truth, prediction, path)
+
+        return (
+            recording.numbers((kind, part, path), measure) if path in _OF_RECORDING else measure()
+        )
+
     before = {"model": loop.model.prediction[key][:, :c], "persistence": _previous(truth[:, :c])}
-    context = {path: numbers(truth[:, :c], x, path) for path, x in before.items()}
+    context = {path: numbers("context", path, truth[:, :c], x) for path, x in before.items()}
     for values in context["persistence"].values():
         values[:, 0] = np.nan  # Nothing was seen before step 0.
     after = _predictions(loop, key, truth, kind)
-    imagined = {path: numbers(truth[:, c:], x, path) for path, x in after.items()}
+    imagined = {path: numbers("imagined", path, truth[:, c:], x) for path, x in after.items()}
     if kind == "discrete":
         _add_log_likelihood(loop, key, context, imagined)
     if loop.futures:
