@@ -28,8 +28,9 @@ from openloop_cli.writers.atomic import PARTIAL, write_text
 
 FOLDER = ".openloop"
 VERSION = 1
-# What changes no result, or is told by the checkpoint's own identity or the remembered windows.
-_NO_OPTIONS = ("checkpoint", "config", "cache", "windows")
+# What changes no result but its last digits (where it was computed), or is told by the checkpoint's
+# own identity or the remembered windows.
+_NO_OPTIONS = ("checkpoint", "config", "cache", "device", "windows")
 
 Identity = Mapping[str, Any]
 

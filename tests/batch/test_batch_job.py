@@ -146,6 +146,12 @@ def test_other_options_or_parameters_are_made_again(run, tmp_path, read_again):
     assert statuses(run_batch(batch_of(run, tmp_path / "out", show=1, seed=1))) == ["done"] * 4
 
 
+def test_where_it_is_computed_makes_no_other_result(run, tmp_path):
+    run_batch(batch_of(run, tmp_path / "out"))
+    named = batch_of(run, tmp_path / "out", device="cpu")
+    assert statuses(run_batch(named)) == ["skipped"] * 4
+
+
 def test_a_copy_with_another_date_is_known_by_its_parameters(run, tmp_path, read_again):
     job = batch_of(run, tmp_path / "out")
     run_batch(job)
