@@ -134,7 +134,8 @@ def test_two_nodes_of_which_one_dies_midway(run, tmp_path, nodes):
     engine = ray_engine(Cluster(address=nodes.address))
     far = run_batch(replace(job, folder=tmp_path / "ray"), engine=engine)
     thread.join()
-    assert lost and len(seen) == 2
+    assert lost
+    assert len(seen) == 2
     assert statuses(far) == ["done"] * 8
     assert results(tmp_path / "ray") == results(tmp_path / "local")
 
