@@ -1,7 +1,8 @@
 """Items on this machine: one process, one compilation for each architecture, three stages at once.
 
     reader thread          rollout thread           a thread each      main thread
-    reads checkpoint n+1   rolls out checkpoint n   measures it then   draws, encodes n-1
+    reads checkpoint n+1   rolls out checkpoint n   measures it then,  draws, encodes n-1
+                                                    films its page
 
 Between two stages there is room for one thing, and a stage asks for that room before it begins:
 at most two checkpoints' parameters and two reports are in memory, however many items there are.
