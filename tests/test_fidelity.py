@@ -39,7 +39,13 @@ def rolled_out(name: str) -> tuple[Case, OpenLoop]:
         pytest.skip("the genuine runs and golden results are not beside this checkout")
     else:
         case = run_case(SHARED / "runs" / name, SHARED / "golden" / f"{name}.npz")
-    return case, case.roll_out(latents="mode", evaluate=True)
+    # Two dozen architectures compiled in full would be a quarter of all tests' time. What they share
+    # with the genuine runs, all but a few formulas, is optimized there.
+    jax.config.update("jax_disable_most_optimizations", name in ARCHITECTURES)
+    try:
+        return case, case.roll_out(latents="mode", evaluate=True)
+    finally:
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 def is_low(case: Case) -> bool:
