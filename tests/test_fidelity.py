@@ -39,8 +39,8 @@ def rolled_out(name: str) -> tuple[Case, OpenLoop]:
         pytest.skip("the genuine runs and golden results are not beside this checkout")
     else:
         case = run_case(SHARED / "runs" / name, SHARED / "golden" / f"{name}.npz")
-    # Two dozen architectures compiled in full would be a quarter of all tests' time. What they share
-    # with the genuine runs, all but a few formulas, is optimized there.
+    # Two dozen architectures compiled in full would be a quarter of all tests' time. What they
+    # share with the genuine runs, all but a few formulas, is optimized there.
     jax.config.update("jax_disable_most_optimizations", name in ARCHITECTURES)
     try:
         return case, case.roll_out(latents="mode", evaluate=True)

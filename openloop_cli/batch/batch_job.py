@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from openloop_cli.batch.index import Index, write_index
+from openloop_cli.batch.index import JSON_NAME, Index, write_index
 from openloop_cli.batch.local import run_local
 from openloop_cli.batch.outcome import (
     DONE,
@@ -30,6 +30,7 @@ from openloop_cli.batch.sources import Source
 from openloop_cli.comparison_job import ComparisonJob, run_comparison
 from openloop_cli.errors import CheckpointError, OpenloopError, OptionError, OutputError
 from openloop_cli.loading import ReportJob, check_job
+from openloop_cli.writers.atomic import check_writable
 
 Engine = Callable[[Sequence[Item], Path, Selection, OnEvent, bool], list[Outcome]]
 """Renders items: (items, folder, selection, on_event, force) -> what became of each."""
@@ -90,8 +91,8 @@ def run_batch(
       OpenloopError: What is wrong with an option or the folder. What is wrong with a checkpoint
         is in its outcome instead.
     """
-    everything = plan_batch(job)
-    items = shard_of(everything, job.shard) if job.shard else everything
+    everything, items = plan_batch(job), shard_items(job)
+    check_writable(job.folder / JSON_NAME)
     if job.fresh_windows:
         forget_windows(job.folder)
     selection = Selection(job.folder)
@@ -130,6 +131,16 @@ def plan_batch(job: BatchJob) -> list[Item]:
         raise OptionError("no checkpoints", hint="name at least one")
     check_job(items[0].job)
     return items
+
+
+def shard_items(job: BatchJob) -> list[Item]:
+    """The items of the job's own shard.
+
+    Raises:
+      OpenloopError: What is wrong with an option.
+    """
+    items = plan_batch(job)
+    return shard_of(items, job.shard) if job.shard else items
 
 
 def still_good(item: Item, folder: Path, selection: Selection) -> Outcome | None:

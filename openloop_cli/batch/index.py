@@ -92,6 +92,7 @@ def index_html(folder: Path, index: Index) -> str:
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     body = "".join(_row(folder, outcome, keys) for outcome in index.outcomes)
     notes = [*index.notes, *(f"{', '.join(x.replay)}: {n}" for x in index.windows for n in x.notes)]
+    notes += _notes_of(index.outcomes)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta http-equiv="Content-Security-Policy"'
@@ -152,6 +153,18 @@ def _row(folder: Path, outcome: Outcome, keys: Iterable[str]) -> str:
     cells = [step, *map(number_words, found), *map(horizon_text, found)]
     numbers = "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
     return f"<tr>{name}{numbers}<td>{_links(folder, outcome.files)}</td></tr>\n"
+
+
+def _notes_of(outcomes: Iterable[Outcome]) -> list[str]:
+    """What there is to say of checkpoints, each remark once, with those that it is about."""
+    about: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for note in outcome.notes:
+            about.setdefault(note, []).append(outcome.name)
+    return [
+        f"{', '.join(names) if len(names) <= 3 else f'{len(names)} checkpoints'}: {note}"
+        for note, names in about.items()
+    ]
 
 
 def _links(folder: Path, files: Mapping[str, Path]) -> str:

@@ -2,7 +2,8 @@
 
 An item's name is the stem of all its files: `<run>-<checkpoint>.mp4`, `….metrics.json`, `….html`.
 It follows from the checkpoint's path, so that a batch finds its own results again; where two would
-be called the same, both carry a few digits of their path's hash.
+be called the same, both carry a few digits of a hash: of their path or, where one checkpoint stands
+there with several replays or settings, of all that.
 """
 
 import hashlib
@@ -39,7 +40,7 @@ def make_items(
     page: bool = False,
     arrays: bool = False,
 ) -> list[Item]:
-    """An item for each checkpoint.
+    """An item for each checkpoint; what is named twice is there once.
 
     Args:
       settings: The options of all; its paths are not used.
@@ -47,19 +48,15 @@ def make_items(
       kind: Ending of the video.
       page, arrays: Whether to write a page and all arrays, too.
     """
-    stems = [_stem(source) for source in sources]
-    count = Counter(stem.casefold() for stem in stems)
+    # Inputs from the root on: results tell where they are from, whoever reads them where.
+    sources = list(dict.fromkeys(_from_root(source, settings.config) for source in sources))
     items = []
-    for source, stem in zip(sources, stems, strict=True):
-        alone = count[stem.casefold()] == 1 and stem.casefold() not in RESERVED
-        name = stem if alone else f"{stem}-{_digest(source.checkpoint)}"
-        config = source.config or settings.config
-        # Inputs from the root on: results tell where they are from, whoever reads them where.
+    for source, name in zip(sources, _names(sources), strict=True):
         job = replace(
             settings,
-            checkpoint=absolute(source.checkpoint),
-            replay=tuple(absolute(path) for path in source.replay),
-            config=absolute(config) if config else None,
+            checkpoint=source.checkpoint,
+            replay=source.replay,
+            config=source.config,
             out=folder / f"{name}{kind}",
             metrics=folder / f"{name}.metrics.json",
             report=folder / f"{name}.html" if page else None,
@@ -82,8 +79,36 @@ def shard_of(items: Sequence[Item], text: str) -> list[Item]:
     return list(items[number - 1 :: count])
 
 
+def _from_root(source: Source, config: Path | None) -> Source:
+    """The same with whole paths, and with the settings of all where it has none of its own."""
+    config = source.config or config
+    return replace(
+        source,
+        checkpoint=absolute(source.checkpoint),
+        replay=tuple(absolute(path) for path in source.replay),
+        config=absolute(config) if config else None,
+    )
+
+
+def _names(sources: Sequence[Source]) -> list[str]:
+    """A name for each, never the same twice."""
+    stems = [_stem(source) for source in sources]
+    count = Counter(stem.casefold() for stem in stems)
+    times = Counter(source.checkpoint for source in sources)
+    names = []
+    for source, stem in zip(sources, stems, strict=True):
+        if count[stem.casefold()] == 1 and stem.casefold() not in RESERVED:
+            names.append(stem)
+            continue
+        told: list[Path | str | None] = [source.checkpoint]
+        if times[source.checkpoint] > 1:
+            told += [*source.replay, source.config, source.name]
+        names.append(f"{stem}-{_digest(*told)}")
+    return names
+
+
 def _stem(source: Source) -> str:
-    path = absolute(source.checkpoint)
+    path = source.checkpoint
     if path.suffix == ".pkl":
         path = path.parent
     above = path.parent
@@ -98,5 +123,6 @@ def _stem(source: Source) -> str:
     return stem
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(str(absolute(path)).encode(errors="surrogateescape")).hexdigest()[:6]
+def _digest(*parts: Path | str | None) -> str:
+    text = "\n".join(str(part) for part in parts)
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:6]

@@ -87,6 +87,8 @@ def from_table(path: Path) -> list[Source]:
     sources: list[Source] = []
     for number, row in enumerate(_rows(path), 1):
         place = f"{path}: row {number}"
+        if isinstance(row.get(None), list):  # `csv` puts there what no column has
+            raise ConfigError(f"{place}: more cells than there are columns")
         unknown = [str(column) for column in row if column not in COLUMNS]
         if unknown:
             raise ConfigError(

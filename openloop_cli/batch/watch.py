@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from openloop_cli.batch.batch_job import still_good
-from openloop_cli.batch.index import Index, write_index
+from openloop_cli.batch.index import JSON_NAME, Index, write_index
 from openloop_cli.batch.local import run_local
 from openloop_cli.batch.outcome import DONE, FAILED, SKIPPED, WAITING, Event, OnEvent, Outcome
 from openloop_cli.batch.plan import Item, make_items
@@ -21,6 +21,7 @@ from openloop_cli.batch.sources import Source
 from openloop_cli.checkpoints import find_checkpoint, find_checkpoints
 from openloop_cli.errors import CheckpointError, OptionError, OutputError
 from openloop_cli.loading import ReportJob, check_job
+from openloop_cli.writers.atomic import check_writable
 
 # Seconds between two looks, and until a replay that was too short is opened again.
 LOOK_EVERY, TRY_EVERY = 2.0, 20.0
@@ -101,6 +102,7 @@ class Watch:
         if job.folder.exists() and not job.folder.is_dir():
             raise OutputError(f"{job.folder}: expected a folder, found a file")
         check_job(self._items([job.run])[0].job)
+        check_writable(job.folder / JSON_NAME)
 
     def _recall(self) -> None:
         """What was rendered before a restart, also of checkpoints that are gone since."""

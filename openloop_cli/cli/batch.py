@@ -143,7 +143,7 @@ def batch(
     exit code is 1.
     """
     _check_parallel(parallel, workers, engine)
-    from openloop_cli.batch.batch_job import BatchJob, local_engine, plan_batch, run_batch
+    from openloop_cli.batch.batch_job import BatchJob, local_engine, run_batch, shard_items
     from openloop_cli.cli.batch_view import batch_view
     from openloop_cli.cli.stopping import stopping_cleanly
 
@@ -190,7 +190,7 @@ def batch(
         from openloop_cli.batch.parallel import parallel_engine
 
         run = parallel_engine(device, workers)
-    with stopping_cleanly(), batch_view(len(plan_batch(job)), quiet) as on_event:
+    with stopping_cleanly(), batch_view(len(shard_items(job)), quiet) as on_event:
         result = run_batch(job, on_event, run)
     _print(result, json, quiet)
     if result.failures:
@@ -258,7 +258,9 @@ def _print(result: "BatchResult", json: bool, quiet: bool) -> None:
     if failures:
         say(f"{len(failures)} of {len(result.outcomes)} failed:", style="bold red")
         for outcome in failures:
-            say(f"  {outcome.checkpoint}: {outcome.error}")
+            # Most errors name a file of the checkpoint already.
+            told = outcome.error.startswith(str(outcome.checkpoint))
+            say(f"  {outcome.error}" if told else f"  {outcome.checkpoint}: {outcome.error}")
             if outcome.hint:
                 say(f"    hint: {outcome.hint}", style="dim")
     if not json:

@@ -78,7 +78,7 @@ def outcome_line(outcome: Outcome) -> str:
     parts += [f"{key} {number_words(numbers)}" for key, numbers in outcome.headline.items()]
     if outcome.status == DONE:
         parts.append(f"{outcome.seconds:.1f} s")
-    return "  ".join(parts)
+    return " ".join(["  ".join(parts), *(f"({note})" for note in outcome.notes)])
 
 
 def _tell_failure(outcome: Outcome | None) -> None:
@@ -132,7 +132,7 @@ def watch_view(quiet: bool) -> OnEvent:
         outcome = event.outcome
         if outcome is None or (quiet and outcome.status != FAILED):
             return
-        line = " ".join([outcome_line(outcome), *(f"({note})" for note in outcome.notes)])
+        line = outcome_line(outcome)
         if outcome.status == WAITING:
             line = f"waiting  {outcome.error}"
         if outcome.status != WAITING or line not in told:

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from dataclasses import replace
+from html import escape
 
 import numpy as np
 import pytest
@@ -335,6 +336,17 @@ def test_several_runs_with_their_own_replays_are_compared_apart(run, tmp_path):
     assert statuses(mixed) == ["done"] * 4
 
 
+def test_the_index_page_tells_what_there_is_to_say_of_checkpoints(run, tmp_path):
+    (min((run / "ckpt").glob("2026*")) / "done").unlink(missing_ok=True)
+    run_batch(batch_of(run, tmp_path / "out"))
+    index = json.loads((tmp_path / "out" / "index.json").read_text())
+    told = {(entry["name"], note) for entry in index["checkpoints"] for note in entry["notes"]}
+    assert told
+    page = (tmp_path / "out" / "index.html").read_text()
+    for name, note in told:
+        assert any(name in x and escape(note) in x for x in page.split("<p>")[1:]), note
+
+
 def test_mistakes_are_told_before_anything_is_done(run, tmp_path):
     with pytest.raises(OptionError, match="--length 1"):
         run_batch(batch_of(run, tmp_path / "out", length=1))
@@ -343,6 +355,8 @@ def test_mistakes_are_told_before_anything_is_done(run, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="expected a folder"):
         run_batch(batch_of(run, tmp_path / "file"))
+    with pytest.raises(OutputError, match="cannot be written"):
+        run_batch(batch_of(run, tmp_path / "file" / "out"))
     with pytest.raises(OptionError, match="no checkpoints"):
         run_batch(replace(batch_of(run, tmp_path / "out"), sources=()))
     assert not (tmp_path / "out").exists()

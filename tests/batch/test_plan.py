@@ -47,6 +47,22 @@ def test_two_that_would_be_called_the_same_are_told_apart():
     assert names_of(*reversed(paths)) == [third, second, first]
 
 
+def test_one_checkpoint_on_two_replays_is_two_items():
+    def made(*sources):
+        items = make_items([Source(Path("/s/ckpt/x"), *x) for x in sources], settings(), Path("o"))
+        return {item.job.replay + (item.job.config,): item.name for item in items}
+
+    one, two, three = ((Path("/r"),),), ((Path("/q"),),), ((Path("/r"),), Path("/c.yaml"))
+    names = made(one, two, three)
+    assert len(set(names.values())) == 3
+    assert all(name.startswith("s-x-") for name in names.values())
+    # And the same again, whatever their order.
+    assert made(three, two, one) == names
+    # The very same is there once, however it is spelled, and keeps its plain name.
+    again = ((Path("/r/../r"),),)
+    assert list(made(one, one, again).values()) == ["s-x"]
+
+
 def test_the_batchs_own_files_are_not_overwritten():
     assert names_of("/index")[0] not in ("index", "comparison")
 

@@ -85,7 +85,7 @@ def test_a_yaml_table_may_list_replays(run, names):
     ("name", "text", "words"),
     [
         ("t.csv", "checkpoint,repaly\na,b\n", "row 1: no column 'repaly'"),
-        ("t.csv", "checkpoint,replay\na,b,c\n", "row 1: no column 'None'"),
+        ("t.csv", "checkpoint,replay\na,b,c\n", "row 1: more cells than there are columns"),
         ("t.csv", "replay\nb\n", "row 1: expected one checkpoint"),
         ("t.csv", "checkpoint\n", "no rows"),
         ("t.csv", 'checkpoint\n"a', "not CSV"),

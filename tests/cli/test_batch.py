@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,12 +89,24 @@ def test_a_list_on_stdin_and_failures_in_a_line_each(run, tmp_path):
     assert "1 done, 0 were there, 1 failed" in out
     (line,) = (line for line in err.splitlines() if line.startswith("[2/2]"))
     assert line.split()[1:3] == ["failed", "run-gone:"]
-    assert f"{run}/ckpt/gone: " in err.split("1 of 2 failed:")[1]
+    assert err.split("1 of 2 failed:")[1].count(f"{run}/ckpt/gone: ") == 1
     # Quiet: the failure alone.
     code, out, err = openloop("-", *options, "-q", stdin=listed)
     assert (code, out) == (1, "")
     assert err.startswith("failed   run-gone: ")
     assert len(err.splitlines()) == 1
+
+
+def test_a_shard_counts_its_own_and_remarks_are_told(run, tmp_path):
+    options = ["--out-dir", tmp_path / "out", *QUICK, "--no-compare", "--no-evaluate"]
+    bare = shutil.copytree(run, tmp_path / "bare")
+    for marker in (bare / "ckpt").glob("*/done"):
+        marker.unlink()
+    code, _, err = openloop(bare, bare, *options, "--shard", "2/3")
+    assert code == 0
+    lines = err.splitlines()
+    assert [line.split()[:2] for line in lines] == [["[1/2]", "done"], ["[2/2]", "done"]]
+    assert all("(no `done` file: the copy may be incomplete)" in line for line in lines)
 
 
 @pytest.mark.parametrize(
