@@ -18,6 +18,7 @@ from openloop_cli.places import RemotePath, each, place, remote, within
 
 COLUMNS = ("checkpoint", "replay", "config", "name")
 MAX_TABLE_BYTES = 16 * 2**20
+_BEYOND = "\n"  # no column's name: what a row has more of than there are columns
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,6 @@ def from_table(path: Path) -> list[Source]:
     sources: list[Source] = []
     for number, row in enumerate(_rows(path), 1):
         place = f"{path}: row {number}"
-        if isinstance(row.get(None), list):  # `csv` puts there what no column has
-            raise ConfigError(f"{place}: more cells than there are columns")
         unknown = [str(column) for column in row if column not in COLUMNS]
         if unknown:
             raise ConfigError(
@@ -175,9 +174,15 @@ def _rows(path: Path) -> list[Mapping[str, Any]]:
         raise ConfigError(f"{path}: not UTF-8 text") from None
     if path.suffix.lower() == ".csv":
         try:
-            return list(csv.DictReader(text.splitlines(), strict=True))
+            rows: list[Mapping[str, Any]] = list(
+                csv.DictReader(text.splitlines(), restkey=_BEYOND, strict=True)
+            )
         except csv.Error as error:
             raise ConfigError(f"{path}: not CSV: {error}") from None
+        for number, row in enumerate(rows, 1):
+            if _BEYOND in row:
+                raise ConfigError(f"{path}: row {number}: more cells than there are columns")
+        return rows
     return _yaml_rows(path, text)
 
 

@@ -50,7 +50,7 @@ def test_two_that_would_be_called_the_same_are_told_apart():
 def test_one_checkpoint_on_two_replays_is_two_items():
     def made(*sources):
         items = make_items([Source(Path("/s/ckpt/x"), *x) for x in sources], settings(), Path("o"))
-        return {item.job.replay + (item.job.config,): item.name for item in items}
+        return {(*item.job.replay, item.job.config): item.name for item in items}
 
     one, two, three = ((Path("/r"),),), ((Path("/q"),),), ((Path("/r"),), Path("/c.yaml"))
     names = made(one, two, three)
