@@ -54,7 +54,22 @@ def observe(
     steps: int,
 ) -> dict[str, Any]:
     """Posterior of the first `steps` steps: trace, losses, and the carry after the context."""
-    run = partial(_observe, static=static, context=context, steps=steps)
+    config, spaces = static.config, static.spaces
+    dtype = jnp.dtype(config.compute_dtype)
+
+    def run(params: Params, inputs: Inputs, noise: Noise | None) -> dict[str, Any]:
+        obs, actions, resets, reward, terminal = jax.tree.map(lambda x: x[:, :steps], inputs[:5])
+        tokens = encode(params, config.enc, spaces, obs, dtype, static.block)
+        carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
+        joined = join_actions(actions, spaces.actions, dtype)
+        keys = step_keys(noise, 1, 0, steps)
+        _, feat = rssm.observe(params, config.dyn, carry, tokens, joined, resets, keys)
+        return {
+            "carry": rssm.Carry(feat.deter[:, context - 1], feat.stoch[:, context - 1]),
+            "trace": _trace(params, static, feat, (obs, reward, terminal)),
+            "losses": losses.latent_losses(params, config.dyn, feat),
+        }
+
     specs = (_ALL, _OWN, _noise_spec(noise))
     return on_each_device(run, static.mesh, specs, _OWN)(params, inputs, noise)
 
@@ -77,7 +92,32 @@ def imagine(
       carry: Of all windows, those of other blocks included.
       source: (B,) the window from whose carry each goes on.
     """
-    run = partial(_imagine, static=static, samples=samples)
+    config, spaces = static.config, static.spaces
+    dtype = jnp.dtype(config.compute_dtype)
+    tile = _tiler(samples)
+
+    def run(
+        params: Params,
+        carry: rssm.Carry,
+        source: jax.Array,
+        truth: tuple[Any, ...],
+        actions: Mapping[str, jax.Array],
+        noise: Noise | None,
+    ) -> dict[str, Any]:
+        if static.mesh:
+            # A few hundred kilobytes, once: the context that a window goes on from may lie
+            # elsewhere.
+            carry = jax.tree.map(lambda x: jax.lax.all_gather(x, WINDOWS, tiled=True), carry)
+        carry = jax.tree.map(lambda x: tile(x[source]), carry)
+        joined = tile(join_actions(actions, spaces.actions, dtype))
+        keys = step_keys(noise, samples, IMAGINED, joined.shape[1])
+        _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
+        trace = _trace(params, static, feat, jax.tree.map(tile, truth))
+        if samples == 1:
+            return {"trace": trace}
+        split = jax.tree.map(lambda x: x.reshape((samples, -1, *x.shape[1:])), trace)
+        return {"trace": jax.tree.map(lambda x: x[0], split), "futures": _futures(split, spaces)}
+
     specs = (_ALL, _OWN, _OWN, _OWN, _OWN, _noise_spec(noise))
     futures = {name: PartitionSpec(*[None] * axis, WINDOWS) for name, axis in FUTURES_AXIS.items()}
     outs = {"trace": _OWN} | ({"futures": futures} if samples > 1 else {})
@@ -108,60 +148,6 @@ def on_each_device(program: Program, mesh: Mesh | None, ins: tuple[Any, ...], ou
 
 def _noise_spec(noise: Noise | None) -> Any:
     return _ALL if noise is None else Noise(seed=_ALL, hashes=_OWN)
-
-
-def _observe(
-    params: Params,
-    inputs: Inputs,
-    noise: Noise | None,
-    *,
-    static: Static,
-    context: int,
-    steps: int,
-) -> dict[str, Any]:
-    config, spaces = static.config, static.spaces
-    dtype = jnp.dtype(config.compute_dtype)
-    obs, actions, resets, reward, terminal = jax.tree.map(lambda x: x[:, :steps], inputs[:5])
-    tokens = encode(params, config.enc, spaces, obs, dtype, static.block)
-    carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
-    joined = join_actions(actions, spaces.actions, dtype)
-    _, feat = rssm.observe(
-        params, config.dyn, carry, tokens, joined, resets, step_keys(noise, 1, 0, steps)
-    )
-    return {
-        "carry": rssm.Carry(feat.deter[:, context - 1], feat.stoch[:, context - 1]),
-        "trace": _trace(params, static, feat, (obs, reward, terminal)),
-        "losses": losses.latent_losses(params, config.dyn, feat),
-    }
-
-
-def _imagine(
-    params: Params,
-    carry: rssm.Carry,
-    source: jax.Array,
-    truth: tuple[Any, ...],
-    actions: Mapping[str, jax.Array],
-    noise: Noise | None,
-    *,
-    static: Static,
-    samples: int,
-) -> dict[str, Any]:
-    config, spaces = static.config, static.spaces
-    dtype = jnp.dtype(config.compute_dtype)
-    tile = partial(jnp.tile, reps=samples) if samples == 1 else _tiler(samples)
-    if static.mesh:
-        # A few hundred kilobytes, once: the context that a window goes on from may lie elsewhere.
-        carry = jax.tree.map(lambda x: jax.lax.all_gather(x, WINDOWS, tiled=True), carry)
-    carry = jax.tree.map(lambda x: tile(x[source]), carry)
-    joined = tile(join_actions(actions, spaces.actions, dtype))
-    horizon = joined.shape[1]
-    keys = step_keys(noise, samples, IMAGINED, horizon)
-    _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
-    trace = _trace(params, static, feat, jax.tree.map(tile, truth))
-    if samples == 1:
-        return {"trace": trace}
-    split = jax.tree.map(lambda x: x.reshape((samples, -1, *x.shape[1:])), trace)
-    return {"trace": jax.tree.map(lambda x: x[0], split), "futures": _futures(split, spaces)}
 
 
 def _tiler(samples: int) -> Any:
