@@ -5,6 +5,7 @@ its files has changed for a while. Windows are chosen once, as soon as the repla
 remembered in the folder: what comes later, and after a restart, is measured on the same steps.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -97,8 +98,15 @@ class Watch:
                 "--report-every 0: zero means never, as it does in the reference",
                 hint="-1 renders every checkpoint",
             )
+        for option, seconds in (("report-every", job.report_every), ("settle", job.settle)):
+            if math.isnan(seconds):
+                raise OptionError(f"--{option} nan: expected seconds")
         if not job.run.exists():
             raise CheckpointError(f"{job.run}: no such folder", hint="give the run folder")
+        if job.run.is_file():
+            raise CheckpointError(
+                f"{job.run}: expected a folder, found a file", hint="give the run folder"
+            )
         if job.folder.exists() and not job.folder.is_dir():
             raise OutputError(f"{job.folder}: expected a folder, found a file")
         check_job(self._items([job.run])[0].job)

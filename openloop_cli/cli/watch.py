@@ -95,6 +95,7 @@ def watch(
     from openloop_cli.batch.watch import Watch, WatchJob
     from openloop_cli.cli.batch_view import watch_view
     from openloop_cli.cli.stopping import stopping_cleanly
+    from openloop_cli.cli.terminal import say
 
     _step_back(nice, device)
     settings = o.make_settings(
@@ -134,6 +135,8 @@ def watch(
     )
     with stopping_cleanly():
         outcomes = Watch(job, watch_view(quiet)).run()
+    if once and not outcomes and not quiet:
+        say(f"{run}: no complete checkpoint")
     if any(outcome.status == FAILED for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -6,6 +6,7 @@ Time is made up: a minute passes in an instant.
 import contextlib
 import itertools
 import json
+import math
 import shutil
 from dataclasses import replace
 
@@ -255,7 +256,10 @@ def test_once_renders_what_is_there_and_ends(run, tmp_path):
     ("options", "error", "words"),
     [
         ({"report_every": 0}, OptionError, "zero means never"),
+        ({"report_every": math.nan}, OptionError, "--report-every nan"),
+        ({"settle": math.nan}, OptionError, "--settle nan"),
         ({"run": "gone"}, CheckpointError, "no such folder"),
+        ({"run": "run/config.yaml"}, CheckpointError, "expected a folder, found a file"),
         ({"kind": ".doc"}, OutputError, "no known kind"),
     ],
 )

@@ -75,6 +75,14 @@ def test_once_tells_failures_by_its_exit_code(run, tmp_path):  # noqa: F811
     assert [line.split()[0] for line in told.splitlines()] == ["failed", "done"]
 
 
+def test_once_says_so_where_there_is_nothing(run, tmp_path):  # noqa: F811
+    (run / "empty").mkdir()
+    process = start(run / "empty", "--out-dir", tmp_path / "out", "--once")
+    printed, told = process.communicate(timeout=120)
+    assert (process.returncode, printed) == (0, "")
+    assert told == f"{run / 'empty'}: no complete checkpoint\n"
+
+
 def test_options_have_help():
     command = typer.main.get_command(app).commands["watch"]
     assert all(option.help for option in command.params if option.name != "help")
