@@ -61,6 +61,9 @@ class BatchJob:
     notes: tuple[str, ...] = ()
 
 
+_COMPARISON = {"page": "comparison", "table": "comparison.md", "comparison": "comparison.json"}
+
+
 @dataclass(frozen=True)
 class BatchResult:
     """What became of each item of this shard, in order, and the files about all of them."""
@@ -209,9 +212,12 @@ def _compare(job: BatchJob, outcomes: Sequence[Outcome]) -> tuple[dict[str, Path
         sources = tuple(outcome.files["metrics"] for outcome in group)
         try:
             out.mkdir(parents=True, exist_ok=True)
-            result = run_comparison(ComparisonJob(sources, job.settings, out=out))
+            page = out / "comparison.html" if job.page else None
+            result = run_comparison(ComparisonJob(sources, job.settings, out=out, page=page))
         except OpenloopError as error:
             notes.append(f"no comparison: {error}")
             continue
-        files |= {f"{what}{name}": path for what, path in result.files.items()}
+        for what in ("page", "table", "comparison"):  # what people open comes first
+            if what in result.files:
+                files[_COMPARISON[what] + name] = result.files[what]
     return files, notes

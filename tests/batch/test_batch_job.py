@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import threading
 from dataclasses import replace
@@ -244,10 +245,21 @@ def test_shards_do_everything_once_and_the_last_lists_all(run, tmp_path, read_ag
     last = run_batch(replace(job, shard="3/3"))
     assert sorted(read_again) == sorted(x.checkpoint.name for x in job.sources)
     assert json.loads(last.files["index"].read_text())["count"] == {"done": 4}
-    assert last.files["comparison"].is_file()
+    assert last.files["comparison.json"].is_file()
     apart = results(tmp_path / "out")
     run_batch(replace(job, folder=tmp_path / "whole"))
     assert results(tmp_path / "whole") == apart
+
+
+def test_the_index_leads_to_the_comparisons_page(run, tmp_path):
+    job = batch_of(run, tmp_path / "out", compare=True)
+    assert "comparison" not in run_batch(job).files
+    result = run_batch(replace(job, page=True))
+    assert result.files["comparison"] == tmp_path / "out" / "comparison.html"
+    assert "4 checkpoints compared" in result.files["comparison"].read_text()
+    links = re.findall('href="([^"]+)"', result.files["index page"].read_text())
+    assert links[:3] == ["comparison.html", "comparison.md", "comparison.json"]
+    assert all((tmp_path / "out" / link).is_file() for link in links)
 
 
 def test_what_a_hard_kill_left_is_swept_away_and_no_more(run, tmp_path):
