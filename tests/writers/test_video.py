@@ -1,5 +1,6 @@
 """MP4: what goes in comes out, in size, number, rate and colour; failures leave nothing."""
 
+import os
 import signal
 import stat
 import subprocess
@@ -14,7 +15,8 @@ import pytest
 
 from openloop_cli.errors import OutputError
 from openloop_cli.grid import Caption, explained_grid, prediction_rows
-from openloop_cli.writers.video import write_mp4
+from openloop_cli.writers import video
+from openloop_cli.writers.video import mp4_bytes, write_mp4
 
 
 def decode(path):
@@ -205,3 +207,47 @@ def test_rates_that_are_not_whole(tmp_path):
     write_mp4(tmp_path / "a.mp4", np.zeros((30, 16, 16, 3), np.uint8), 30000 / 1001)
     meta, _ = decode(tmp_path / "a.mp4")
     assert meta["fps"] == pytest.approx(float(Fraction(30000, 1001)), abs=0.01)
+
+
+@pytest.mark.parametrize("by_descriptor", [True, False])
+def test_in_memory_it_is_the_same_and_no_file_stays(tmp_path, monkeypatch, by_descriptor):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    if not by_descriptor:
+        monkeypatch.setattr(video, "_DESCRIPTORS", tmp_path / "none")
+    elif not video._DESCRIPTORS.is_dir():
+        pytest.skip("this system reaches no file by its descriptor")
+    frames = moving_scene()[0]
+    data = mp4_bytes(frames, 15)
+    write_mp4(tmp_path / "a.mp4", frames, 15)
+    assert data == (tmp_path / "a.mp4").read_bytes()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_kill_while_encoding_in_memory_leaves_nothing(tmp_path):
+    if not video._DESCRIPTORS.is_dir():
+        pytest.skip("this system reaches no file by its descriptor")
+    program = textwrap.dedent("""
+        import os, signal
+        import numpy as np
+        from openloop_cli.writers.video import mp4_bytes
+
+        def frames():
+            for index in range(100):
+                if index == 50:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                yield np.full((64, 64, 3), index, np.uint8)
+
+        mp4_bytes(frames(), 15)
+    """)
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_room_for_temporary_files_is_told_in_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OutputError, match="a temporary file cannot be written") as error:
+        mp4_bytes(moving_scene()[0], 15)
+    assert "TMPDIR" in error.value.hint
