@@ -22,6 +22,7 @@ from openloop_cli.batch.records import (
     identify,
     look_up,
     made_from,
+    made_otherwise,
     sweep,
     write_record,
 )
@@ -157,8 +158,8 @@ def still_good(item: Item, folder: Path, selection: Selection) -> Outcome | None
         return before
     try:
         return before if made_from(folder, item) == identify(item.job) else None
-    except CheckpointError:
-        return None
+    except CheckpointError:  # half deleted
+        return before
 
 
 def finish_batch(
@@ -188,7 +189,9 @@ def _elsewhere(item: Item, folder: Path) -> Outcome:
 def _remember_failures(folder: Path, items: Sequence[Item], outcomes: dict[str, Outcome]) -> None:
     """For the index of other shards, and so that no older results pass for this checkpoint's."""
     for item in items:
-        if outcomes[item.name].status == FAILED:
+        failed = outcomes[item.name].status == FAILED
+        # A mistaken option must not cost what was made with the right ones.
+        if failed and not made_otherwise(folder, item):
             forget(folder, item)
             try:
                 identity = identify(item.job)

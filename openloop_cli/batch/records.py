@@ -120,6 +120,13 @@ def made_from(folder: Path, item: Item) -> Identity:
     return record["identity"] if record and record["status"] == DONE else {}
 
 
+def made_otherwise(folder: Path, item: Item) -> bool:
+    """Whether there are results, made with other options."""
+    record = _read(folder, item.name)
+    other = record is not None and record["options"] != options_digest(item.job, folder)
+    return other and made_from(folder, item) != {}
+
+
 def forget(folder: Path, item: Item) -> None:
     """Before an item is made anew: its old record, and what a hard kill left half written."""
     with suppress(OSError):

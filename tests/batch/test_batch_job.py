@@ -154,6 +154,25 @@ def test_where_it_is_computed_makes_no_other_result(run, tmp_path):
     assert statuses(run_batch(named)) == ["skipped"] * 4
 
 
+def test_a_mistaken_option_costs_no_results(run, tmp_path, read_again):
+    job = batch_of(run, tmp_path / "out")
+    run_batch(job)
+    whole = results(tmp_path / "out")
+    mistaken = run_batch(batch_of(run, tmp_path / "out", keys=("typo",)))
+    assert statuses(mistaken) == ["failed"] * 4
+    read_again.clear()
+    assert statuses(run_batch(job)) == ["skipped"] * 4
+    assert read_again == []
+    assert results(tmp_path / "out") == whole
+
+
+def test_what_was_rendered_of_a_half_deleted_checkpoint_stays(run, tmp_path):
+    job = batch_of(run, tmp_path / "out")
+    run_batch(job)
+    (sorted((run / "ckpt").glob("2026*"))[1] / "agent.pkl").unlink()
+    assert statuses(run_batch(job)) == ["skipped"] * 4
+
+
 def test_a_copy_with_another_date_is_known_by_its_parameters(run, tmp_path, read_again):
     job = batch_of(run, tmp_path / "out")
     run_batch(job)
