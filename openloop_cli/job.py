@@ -50,7 +50,7 @@ class JobResult:
 
 @dataclass(frozen=True)
 class RolledOut:
-    """A rollout in memory. A thread of its own measures it, then films it for the page.
+    """A rollout in memory. One thread measures it, another films it for the page.
 
     Attributes:
       provenance: Where its numbers come from, the first part of the metrics tree.
@@ -143,7 +143,7 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     loaded = replace(loaded, notes=(*loaded.notes, *_not_finite(loop, run)))
     step = run.checkpoint.step
     report = make_report(loop, run.config.model, name=run.name, step=step, keys=job.keys)
-    pool = ThreadPoolExecutor(1, thread_name_prefix="openloop-measure")
+    pool = ThreadPoolExecutor(2, thread_name_prefix="openloop-measure")
     numbers = pool.submit(_timed, lambda: report.tree)
     media = pool.submit(_timed, lambda: _media(report, job.fps) if job.report else None)
     pool.shutdown(wait=False)
@@ -159,7 +159,7 @@ def _not_finite(loop: "OpenLoop", run: Run) -> Iterator[str]:
 
 
 def write_job(job: ReportJob, rolled_out: RolledOut, clock: Clock) -> JobResult:
-    """Draws and encodes while another thread measures; the metrics file comes last.
+    """Draws and encodes while other threads measure and film; the metrics file comes last.
 
     Files are written by the main thread, where a signal can still remove what is half written.
     """
@@ -233,7 +233,7 @@ def _write_pictures(
 def _media(report: "Report", fps: float) -> "Media":
     from openloop_cli.writers.page.of_report import report_media
 
-    return report_media(report, plain(report.tree), fps)
+    return report_media(report, fps)
 
 
 def _write_page(path: Path, tree: dict[str, Any], media: "Media | None") -> None:

@@ -1,8 +1,8 @@
 """Items on this machine: one process, one compilation for each architecture, three stages at once.
 
-    reader thread          rollout thread           a thread each      main thread
-    reads checkpoint n+1   rolls out checkpoint n   measures it then,  draws, encodes n-1
-                                                    films its page
+    reader thread          rollout thread           two threads        main thread
+    reads checkpoint n+1   rolls out checkpoint n   measure it, film   draws, encodes n-1
+                                                    it for its page
 
 Between two stages there is room for one thing, and a stage asks for that room before it begins:
 at most two checkpoints' parameters and two reports are in memory, however many items there are.

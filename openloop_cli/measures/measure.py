@@ -65,6 +65,16 @@ def measure(loop: OpenLoop) -> dict[str, Observation]:
     return {key: _observation(loop, key) for key in loop.truth}
 
 
+def imagined_error(loop: OpenLoop, key: str) -> tuple[PerFrame, str]:
+    """The model's error that skill is made of, (B, H), and its metric; without all the rest."""
+    kind, c = _kind(loop, key), loop.context
+    truth, prediction = _unit(loop.truth[key][:, c:], kind), loop.model.prediction[key][:, c:]
+    metric = ERROR_METRIC[kind]
+    if kind == "image":
+        return metrics.mse(truth, prediction), metric
+    return _NUMBERS[kind](truth, prediction, "model")[metric], metric
+
+
 def n_step_returns(reward: Array, cont: Array, bootstrap: Array) -> Array:
     """(B, T), (B, T), (B,) -> (B, T): recorded rewards, discounted, to the window's end.
 
@@ -81,7 +91,7 @@ def n_step_returns(reward: Array, cont: Array, bootstrap: Array) -> Array:
 def _observation(loop: OpenLoop, key: str) -> Observation:
     c = loop.context
     kind = _kind(loop, key)
-    truth = loop.truth[key].astype(np.float32) / 255 if kind == "image" else loop.truth[key]
+    truth = _unit(loop.truth[key], kind)
     recording = Recording(loop.truth[key], c)
 
     def numbers(part: str, path: str, truth: Array, prediction: Array) -> Numbers:
@@ -116,6 +126,11 @@ def _kind(loop: OpenLoop, key: str) -> str:
     if key in loop.image_keys:
         return "image"
     return "continuous" if np.issubdtype(loop.truth[key].dtype, np.floating) else "discrete"
+
+
+def _unit(truth: Array, kind: str) -> Array:
+    """Pixels in [0, 1], everything else as it is."""
+    return truth.astype(np.float32) / 255 if kind == "image" else truth
 
 
 def _predictions(loop: OpenLoop, key: str, truth: Array, kind: str) -> dict[str, Array]:

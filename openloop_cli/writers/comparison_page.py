@@ -3,11 +3,16 @@ which truth and every checkpoint stand side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.comparison.compare import Comparison, Row, cell_text, mark
 from openloop_cli.comparison.metric_names import shown
+from openloop_cli.curves.chart import numbers
 from openloop_cli.grid import image_row
+from openloop_cli.measures.measure import ERROR_METRIC
 from openloop_cli.writers.page import (
     Media,
     PageEntry,
@@ -16,7 +21,7 @@ from openloop_cli.writers.page import (
     order_windows,
     write_page,
 )
-from openloop_cli.writers.page.of_report import leading_errors
+from openloop_cli.writers.page.words import leading_key
 
 Videos = Mapping[str, Array]
 """By image key, uint8 (B, T, H, W, C)."""
@@ -90,7 +95,7 @@ def _media(
     fps: float,
 ) -> Media:
     reference = comparison.entries[comparison.against]
-    windows = order_windows(*leading_errors(reference.tree))
+    windows = order_windows(*_leading_errors(reference.tree))
     keys = [key for key in truth if all(key in videos for _, videos in predictions)]
     context = len(next(iter(truth.values()))[0]) - reference.horizon
     players = []
@@ -99,3 +104,12 @@ def _media(
         rows += [image_row(label, videos[key]) for label, videos in predictions]
         players.append(make_player(key, rows, windows, context, fps, len(keys)))
     return Media(windows, context, context + reference.horizon, fps, tuple(players))
+
+
+def _leading_errors(tree: Mapping[str, Any]) -> tuple[Array, str]:
+    """The error of each window, (B,), of the key that the headline is about, and its metric."""
+    found = tree["observations"][leading_key(tree)]
+    rows = [numbers(row) for row in found["per_window"]["model"]]
+    known = [[value for value in row if value is not None] for row in rows]
+    errors = [sum(row) / max(1, len(row)) for row in known]
+    return np.array(errors, np.float64), ERROR_METRIC[found["kind"]]

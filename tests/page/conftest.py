@@ -26,7 +26,7 @@ class Made:
 def made(checkpoint, replay, folder, **options) -> Made:
     job = ReportJob(checkpoint, (replay,), folder / "unwritten.npz", cache=False, **options)
     report, tree = measure_job(job)
-    return Made(report, tree, report_media(report, tree))
+    return Made(report, tree, report_media(report))
 
 
 @pytest.fixture(scope="session")

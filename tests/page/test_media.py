@@ -9,8 +9,12 @@ import pytest
 from PIL import Image
 
 from openloop_cli.grid import image_row
+from openloop_cli.measures.measure import ERROR_METRIC
 from openloop_cli.measures.metrics import mse, psnr_of
 from openloop_cli.writers.page import make_player, order_windows
+from openloop_cli.writers.page.words import leading_key
+
+from .conftest import made
 
 
 def decoded(mp4: bytes, size) -> np.ndarray:
@@ -61,7 +65,7 @@ def test_the_hardest_come_first_then_the_easiest():
 
 
 def test_few_windows_are_only_ordered():
-    order = order_windows(np.array([0.01, 0.1]), "psnr")
+    order = order_windows(np.array([0.01, 0.1]), "mse")
     assert [(w.index, w.group, w.score) for w in order] == [(1, "", "10.0 dB"), (0, "", "20.0 dB")]
 
 
@@ -83,3 +87,13 @@ def test_stills_are_tiles_pixel_for_pixel():
     first = truth[windows[place].index, player.steps[0]]
     np.testing.assert_array_equal(picture[:32, :32, :3], first)
     assert picture[:32, 32:36, 3].max() == 0
+
+
+@pytest.mark.parametrize("keys", [("image",), ("pose",), ("token",)])
+def test_windows_are_ordered_by_the_numbers_of_the_report(made_up_run, tmp_path, keys):
+    """A page is filmed before its numbers are there, and says the same of each window."""
+    options = {"sequences": 8, "episode_safe": False, "keys": keys, "evaluate": False}
+    page = made(made_up_run, made_up_run, tmp_path, **options)
+    found = page.tree["observations"][leading_key(page.tree)]
+    errors = np.mean(found["per_window"]["model"], 1)
+    assert page.media.windows == order_windows(errors, ERROR_METRIC[found["kind"]])

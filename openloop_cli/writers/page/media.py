@@ -98,8 +98,8 @@ def order_windows(errors: Array, metric: str) -> tuple[Shown, ...]:
     """At most 16 of the measured windows: the hardest, the easiest, then others as they came.
 
     Args:
-      errors: Mean imagined error of each window, (B,); of `psnr` the mse.
-      metric: What the errors are.
+      errors: Mean imagined error of each window, (B,).
+      metric: What the errors are; those in `mse` are shown as PSNR.
     """
     ranked = [int(i) for i in np.argsort(-errors, kind="stable")]
     extremes = EXTREMES if len(ranked) >= 2 * EXTREMES + 1 else 0
@@ -151,7 +151,7 @@ def make_player(
 
 
 def _score(error: float, metric: str) -> str:
-    if metric == "psnr":
+    if metric == "mse":
         return f"{-10 * np.log10(max(float(error), 1e-10)):.1f} dB"
     return f"{float(error):.3g}"
 

@@ -1,14 +1,13 @@
 """Report -> what a page shows of it that moves: windows, videos, traces."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from openloop_cli.arrays import Array
-from openloop_cli.curves.chart import numbers
+from openloop_cli.measures.measure import imagined_error
 from openloop_cli.writers.page.media import Media, Trace, make_player, order_windows
-from openloop_cli.writers.page.words import leading_key
 
 if TYPE_CHECKING:
     from openloop_cli.report import Report
@@ -17,32 +16,19 @@ if TYPE_CHECKING:
 MOST_DIMENSIONS = 12
 
 
-def report_media(report: "Report", tree: Mapping[str, Any], fps: float = 10) -> Media:
-    """The windows, videos and traces of one report.
-
-    Args:
-      tree: Its metrics, by which the windows are ordered.
-    """
+def report_media(report: "Report", fps: float = 10) -> Media:
+    """The windows, videos and traces of one report; does not wait for all its numbers."""
     loop = report.loop
-    windows = order_windows(*leading_errors(tree))
+    error, metric = imagined_error(loop, next(iter(loop.image_keys or loop.truth)))
+    known = np.isfinite(error)
+    mean = np.where(known, error, 0).sum(1) / np.maximum(1, known.sum(1))
+    windows = order_windows(mean, metric)
     players = []
     for key in loop.image_keys:
         share = len(loop.image_keys)
         players.append(make_player(key, report.rows(key), windows, loop.context, fps, share))
     traces = make_traces(report, [window.index for window in windows])
     return Media(windows, loop.context, loop.reward.shape[1], fps, tuple(players), tuple(traces))
-
-
-def leading_errors(tree: Mapping[str, Any]) -> tuple[Array, str]:
-    """The error of each window, (B,), of the key that the headline is about, and its metric.
-
-    Of images it is the mse, though the metric is psnr.
-    """
-    found = tree["observations"][leading_key(tree)]
-    metric = {"image": "psnr", "continuous": "symlog_mse", "discrete": "mistakes"}[found["kind"]]
-    rows = [numbers(row) for row in found["per_window"]["model"]]
-    known = [[value for value in row if value is not None] for row in rows]
-    return np.array([sum(row) / max(1, len(row)) for row in known], np.float64), metric
 
 
 def make_traces(report: "Report", order: Sequence[int]) -> list[Trace]:
