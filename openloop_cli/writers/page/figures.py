@@ -12,7 +12,7 @@ from openloop_cli.curves.chart import Values, ahead, number, numbers, shown
 from openloop_cli.curves.palette import entry_style
 from openloop_cli.curves.svg import swatch
 from openloop_cli.grid import Legend
-from openloop_cli.writers.page.media import Media, Player, Trace
+from openloop_cli.writers.page.media import MOST_WINDOWS, Media, Player, Trace
 from openloop_cli.writers.page.parts import data_uri, e, explained, more, rows, section
 from openloop_cli.writers.still import tile_lefts
 
@@ -156,7 +156,8 @@ def _picker(media: Media) -> str:
             f'<label><input type="radio" name="window" value="{place}"{checked}>'
             f"<span>{window.index + 1}<small>{e(window.score)}</small></span></label>"
         )
-    names = {name: name or ("others" if len(groups) > 1 else "") for name in groups}
+    rest = "of the others" if len(media.windows) == MOST_WINDOWS else "others"
+    names = {name: name or (rest if len(groups) > 1 else "") for name in groups}
     parts = "".join(
         f'<div class="group"><span class="group-name">{e(names[name])}</span>{"".join(items)}</div>'
         for name, items in groups.items()

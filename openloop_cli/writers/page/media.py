@@ -17,7 +17,7 @@ from openloop_cli.grid.explained import BACKGROUND, IMAGINED, OBSERVED
 from openloop_cli.writers.still import chosen_steps, mosaic, png_bytes
 from openloop_cli.writers.video import mp4_bytes
 
-MOST_WINDOWS, EXTREMES = 16, 3
+MOST_WINDOWS, EXTREMES = 12, 3
 # What a page's videos may weigh together; in base64 they are a third larger.
 VIDEO_BYTES = 2_600_000
 _COARSENESS = (22, 27, 32, 36)
@@ -95,7 +95,7 @@ class Media:
 
 
 def order_windows(errors: Array, metric: str) -> tuple[Shown, ...]:
-    """At most 16 of the measured windows: the hardest, the easiest, then others as they came.
+    """At most a dozen of the measured windows: the hardest, the easiest, then others as they came.
 
     Args:
       errors: Mean imagined error of each window, (B,).
