@@ -62,6 +62,7 @@ class BatchJob:
     notes: tuple[str, ...] = ()
 
 
+# A comparison's files and what they are called; what people open comes first.
 _COMPARISON = {"page": "comparison", "table": "comparison.md", "comparison": "comparison.json"}
 
 
@@ -95,7 +96,8 @@ def run_batch(
       OpenloopError: What is wrong with an option or the folder. What is wrong with a checkpoint
         is in its outcome instead.
     """
-    everything, items = plan_batch(job), shard_items(job)
+    everything = plan_batch(job)
+    items = shard_items(job, everything)
     check_writable(job.folder / JSON_NAME)
     if job.fresh_windows:
         forget_windows(job.folder)
@@ -137,14 +139,13 @@ def plan_batch(job: BatchJob) -> list[Item]:
     return items
 
 
-def shard_items(job: BatchJob) -> list[Item]:
-    """The items of the job's own shard.
+def shard_items(job: BatchJob, everything: list[Item]) -> list[Item]:
+    """Those of the job's own shard.
 
     Raises:
-      OpenloopError: What is wrong with an option.
+      OptionError: No such shard.
     """
-    items = plan_batch(job)
-    return shard_of(items, job.shard) if job.shard else items
+    return shard_of(everything, job.shard) if job.shard else everything
 
 
 def still_good(item: Item, folder: Path, selection: Selection) -> Outcome | None:
@@ -220,7 +221,7 @@ def _compare(job: BatchJob, outcomes: Sequence[Outcome]) -> tuple[dict[str, Path
         except OpenloopError as error:
             notes.append(f"no comparison: {error}")
             continue
-        for what in ("page", "table", "comparison"):  # what people open comes first
+        for what, title in _COMPARISON.items():
             if what in result.files:
-                files[_COMPARISON[what] + name] = result.files[what]
+                files[title + name] = result.files[what]
     return files, notes

@@ -123,8 +123,9 @@ def made_from(folder: Path, item: Item) -> Identity:
 def made_otherwise(folder: Path, item: Item) -> bool:
     """Whether there are results, made with other options."""
     record = _read(folder, item.name)
-    other = record is not None and record["options"] != options_digest(item.job, folder)
-    return other and made_from(folder, item) != {}
+    if record is None or record["status"] != DONE:
+        return False
+    return bool(record["options"] != options_digest(item.job, folder))
 
 
 def forget(folder: Path, item: Item) -> None:

@@ -143,7 +143,13 @@ def batch(
     exit code is 1.
     """
     _check_parallel(parallel, workers, engine)
-    from openloop_cli.batch.batch_job import BatchJob, local_engine, run_batch, shard_items
+    from openloop_cli.batch.batch_job import (
+        BatchJob,
+        local_engine,
+        plan_batch,
+        run_batch,
+        shard_items,
+    )
     from openloop_cli.cli.batch_view import batch_view
     from openloop_cli.cli.stopping import stopping_cleanly
 
@@ -190,8 +196,10 @@ def batch(
         from openloop_cli.batch.parallel import parallel_engine
 
         run = parallel_engine(device, workers)
-    with stopping_cleanly(), batch_view(len(shard_items(job)), quiet) as on_event:
-        result = run_batch(job, on_event, run)
+    with stopping_cleanly():
+        own = shard_items(job, plan_batch(job))
+        with batch_view(len(own), quiet) as on_event:
+            result = run_batch(job, on_event, run)
     _print(result, json, quiet)
     if result.failures:
         raise typer.Exit(1)

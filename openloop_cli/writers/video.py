@@ -42,26 +42,29 @@ _ENCODE += ["-threads", "1", "-vf", _SCALE, *_COLOUR, "-movflags", "+faststart"]
 _ENCODE += ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
 
 
-def write_mp4(path: Path, frames: Iterable[Array], fps: float, *, crf: int = CRF) -> None:
+def write_mp4(path: Path, frames: Iterable[Array], fps: float) -> None:
     """Write a video, whole or not at all.
 
     Args:
       path: The file, ending in `.mp4`.
       frames: (T, height, width, 3) or an iterable of (height, width, 3), uint8.
       fps: Frames per second.
-      crf: How coarse it may be, 0 to 51; six more halve the file.
 
     Raises:
       OutputError: Frames of a wrong kind, a place that cannot be written, or a failing ffmpeg.
     """
     with atomic_path(path) as partial:
-        _encode(path, partial, frames, fps, crf, PRESET)
+        _encode(path, partial, frames, fps, CRF, PRESET)
 
 
 def mp4_bytes(
     frames: Iterable[Array], fps: float, *, crf: int = CRF, preset: str = PRESET
 ) -> bytes:
     """The same video as bytes. Where files are reached by descriptor, no kill leaves one behind.
+
+    Args:
+      crf: How coarse it may be, 0 to 51; six more halve the file.
+      preset: Of x264.
 
     Raises:
       OutputError: As `write_mp4`.
