@@ -29,15 +29,15 @@ import jax.numpy as jnp
 import numpy as np
 from rollout import synthetic
 
-from openloop_cli.inputs import model_inputs
-from openloop_cli.model import Model, on_device
+from openloop_cli.models.dreamerv3 import heads, rssm
+from openloop_cli.models.dreamerv3.decoder import decode
+from openloop_cli.models.dreamerv3.encoder import encode, join_actions
+from openloop_cli.models.dreamerv3.inputs import model_inputs
+from openloop_cli.models.model import Model, on_device
 from openloop_cli.replay import Windows
 from openloop_cli.rollout.blocks import Blocks
 from openloop_cli.rollout.noise import make_noise, step_keys
 from openloop_cli.rollout.roll_out import roll_out
-from openloop_cli.world_model import heads, rssm
-from openloop_cli.world_model.decoder import decode
-from openloop_cli.world_model.encoder import encode, join_actions
 
 
 @dataclass(frozen=True)

@@ -21,15 +21,15 @@ import numpy as np
 
 from openloop_cli.config import DecoderConfig, EncoderConfig, HeadConfig, ModelConfig, RSSMConfig
 from openloop_cli.config.presets import SIZES
-from openloop_cli.model import Model, load_model, place_model
+from openloop_cli.models.dreamerv3 import decoder, encoder, nets
+from openloop_cli.models.dreamerv3.shapes import expected_shapes
+from openloop_cli.models.model import Model, place_model
 from openloop_cli.replay import Windows
 from openloop_cli.rollout import programs
 from openloop_cli.rollout.result import OpenLoop
-from openloop_cli.rollout.roll_out import roll_out
+from openloop_cli.rollout.roll_out import load_model, roll_out
 from openloop_cli.run import open_run
 from openloop_cli.spaces import Space, Spaces
-from openloop_cli.world_model import decoder, encoder, nets
-from openloop_cli.world_model.shapes import expected_shapes
 
 SAMPLE = Path(__file__).resolve().parents[1] / "sample_data" / "dmc_cheetah_run"
 

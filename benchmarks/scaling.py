@@ -35,11 +35,11 @@ from batch import Words, copies_of_sample, openloop
 from rollout import SAMPLE, synthetic
 
 from openloop_cli.checkpoints import read_checkpoint
-from openloop_cli.job import Clock
-from openloop_cli.model import Model, load_model, place_model
+from openloop_cli.jobs.report import Clock
+from openloop_cli.models.model import Model, place_model
 from openloop_cli.replay import choose_windows, open_replay, read_windows
 from openloop_cli.report import make_report
-from openloop_cli.rollout.roll_out import roll_out
+from openloop_cli.rollout.roll_out import load_model, roll_out
 from openloop_cli.run import open_run
 
 LENGTH, WINDOWS = 50, 6

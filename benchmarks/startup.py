@@ -22,7 +22,7 @@ EMPTY = "import typer; app = typer.Typer(); app.command()(lambda: None); app()"
 FLOOR = """
 import sys, numpy as np, jax
 from pathlib import Path
-from openloop_cli.writers.video import write_mp4
+from openloop_cli.encode.video import write_mp4
 jax.devices()
 write_mp4(Path(sys.argv[2]), np.load(sys.argv[1]), 10)
 """

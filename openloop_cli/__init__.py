@@ -15,25 +15,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openloop_cli.checkpoints import read_checkpoint
     from openloop_cli.errors import OpenloopError
-    from openloop_cli.job import ReportJob, run_job
-    from openloop_cli.model import load_model
+    from openloop_cli.jobs.report import ReportJob, run_job
     from openloop_cli.replay import open_replay
     from openloop_cli.report import make_report
-    from openloop_cli.rollout.roll_out import roll_out
+    from openloop_cli.rollout.roll_out import load_model, roll_out
     from openloop_cli.run import open_run
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "OpenloopError": "errors",
-    "ReportJob": "job",
-    "load_model": "model",
+    "ReportJob": "jobs.loading",
+    "load_model": "rollout.roll_out",
     "make_report": "report",
     "open_replay": "replay",
     "open_run": "run",
     "read_checkpoint": "checkpoints",
     "roll_out": "rollout.roll_out",
-    "run_job": "job",
+    "run_job": "jobs.report",
 }
 
 __all__ = [

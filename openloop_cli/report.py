@@ -11,8 +11,7 @@ import numpy as np
 
 from openloop_cli.arrays import Array, Frames
 from openloop_cli.config import ModelConfig
-from openloop_cli.errors import OptionError
-from openloop_cli.grid import (
+from openloop_cli.draw.grid import (
     LINES_NOTE,
     Caption,
     Lines,
@@ -23,9 +22,10 @@ from openloop_cli.grid import (
     prediction_rows,
     reference_grid,
 )
-from openloop_cli.grid.reference import to_levels
+from openloop_cli.draw.grid.reference import to_levels
+from openloop_cli.errors import OptionError
 from openloop_cli.measures.measure import measure
-from openloop_cli.measures.metrics_tree import Tree, result_tree
+from openloop_cli.results.metrics_tree import Tree, result_tree
 from openloop_cli.rollout.result import OpenLoop
 
 

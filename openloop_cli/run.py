@@ -16,7 +16,7 @@ from openloop_cli.arrays import Array, Params
 from openloop_cli.checkpoints import Checkpoint, read_checkpoint
 from openloop_cli.config import RunConfig, find_config, infer_config, read_config
 from openloop_cli.errors import ParamsError, ReplayError
-from openloop_cli.places import place
+from openloop_cli.models.dreamerv3.shapes import check_params
 from openloop_cli.replay import (
     Choice,
     Replay,
@@ -26,7 +26,7 @@ from openloop_cli.replay import (
     read_windows,
 )
 from openloop_cli.spaces import Spaces, infer_spaces, named_keys
-from openloop_cli.world_model.shapes import check_params
+from openloop_cli.storage import place
 
 
 @dataclass(frozen=True)

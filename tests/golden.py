@@ -10,13 +10,13 @@ import numpy as np
 
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.config import RunConfig, parse_config, read_config
-from openloop_cli.model import Model, place_model
+from openloop_cli.models.dreamerv3.shapes import check_params
+from openloop_cli.models.model import Model, place_model
 from openloop_cli.replay import KeyInfo, Windows
 from openloop_cli.replay.names import uuid_text
 from openloop_cli.rollout.result import OpenLoop
 from openloop_cli.rollout.roll_out import roll_out
 from openloop_cli.spaces import infer_spaces
-from openloop_cli.world_model.shapes import check_params
 
 RUNS = ("context5", "crafter_bf16", "crafter_f32", "dmc_proprio", "dummy_f32", "strided")
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from openloop_cli.errors import OptionError
-from openloop_cli.model import Model, find_devices, load_model, place_model
+from openloop_cli.models.model import Model, find_devices, place_model
 from openloop_cli.rollout import blocks, programs
-from openloop_cli.rollout.roll_out import roll_out
+from openloop_cli.rollout.roll_out import load_model, roll_out
 from openloop_cli.run import open_run
 from tests.golden import architecture_case
 from tests.synthetic_run import make_run

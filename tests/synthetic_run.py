@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from openloop_cli.config import parse_config
+from openloop_cli.models.dreamerv3.shapes import expected_shapes
 from openloop_cli.spaces import Space, Spaces
-from openloop_cli.world_model.shapes import expected_shapes
 
 from .replay.synthetic import Writer
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from openloop_cli.errors import OptionError
-from openloop_cli.inputs import model_inputs
-from openloop_cli.model import Model, find_devices, place_model
+from openloop_cli.models.dreamerv3.inputs import model_inputs
+from openloop_cli.models.model import Model, find_devices, place_model
 from openloop_cli.rollout import blocks, programs
 from openloop_cli.rollout.roll_out import roll_out
 from openloop_cli.run import open_run

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from openloop_cli.grid import reference_grid, to_levels
-from openloop_cli.inputs import model_inputs
-from openloop_cli.model import on_device
+from openloop_cli.draw.grid import reference_grid, to_levels
+from openloop_cli.models.dreamerv3 import dists
+from openloop_cli.models.dreamerv3.encoder import encode
+from openloop_cli.models.dreamerv3.inputs import model_inputs
+from openloop_cli.models.model import on_device
 from openloop_cli.rollout.result import OpenLoop
-from openloop_cli.world_model import dists
-from openloop_cli.world_model.encoder import encode
 from tests.golden import RUNS, Case, architecture_case, run_case
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -239,7 +239,7 @@ def test_it_imports_no_jax(run):
 
 
 def test_the_names_of_activations_are_those_that_are_implemented():
-    from openloop_cli.world_model.nets import ACTIVATIONS
+    from openloop_cli.models.dreamerv3.nets import ACTIVATIONS
 
     assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
 

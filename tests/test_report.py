@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from openloop_cli.config import ModelConfig
+from openloop_cli.draw.grid import LINES_NOTE, Caption, Lines, line_frames
 from openloop_cli.errors import OptionError
-from openloop_cli.grid import LINES_NOTE, Caption, Lines, line_frames
 from openloop_cli.report import make_report
 from openloop_cli.rollout.result import Futures, OpenLoop, Trace
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from openloop_cli.comparison.entries import Entry
 from openloop_cli.measures.metrics import psnr_of
-from openloop_cli.measures.metrics_tree import _skill_series
 from openloop_cli.measures.skill import reconstruction_skill, skill, useful_horizon
-from openloop_cli.writers.metrics_json import plain
+from openloop_cli.results.entries import Entry
+from openloop_cli.results.metrics_json import plain
+from openloop_cli.results.metrics_tree import _skill_series
 
 B, H = 16, 8
 

@@ -4,7 +4,6 @@ checkpoint = read_checkpoint(Path("logdir/run"))
 params = checkpoint.read_params(name for name in checkpoint.params if name.startswith("dyn/"))
 """
 
-from openloop_cli.checkpoints.array_ref import ArrayRef
 from openloop_cli.checkpoints.checkpoint import Checkpoint
 from openloop_cli.checkpoints.dreamerv3 import (
     find_checkpoint,
@@ -12,6 +11,7 @@ from openloop_cli.checkpoints.dreamerv3 import (
     list_files,
     read_checkpoint,
 )
+from openloop_cli.checkpoints.pickle.array_ref import ArrayRef
 
 __all__ = [
     "ArrayRef",

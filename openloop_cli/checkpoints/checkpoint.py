@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from openloop_cli.arrays import Array
-from openloop_cli.checkpoints.array_ref import ArrayRef, read_together
+from openloop_cli.checkpoints.pickle.array_ref import ArrayRef, read_together
 from openloop_cli.errors import ParamsError
 
 # Half of the time goes into touching fresh memory for the first time. Large pieces come in

@@ -16,12 +16,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from openloop_cli.checkpoints.array_ref import ArrayRef, disk_errors, file_version, open_file
 from openloop_cli.checkpoints.checkpoint import Checkpoint
-from openloop_cli.checkpoints.pickle_values import StoredArray, plain
-from openloop_cli.checkpoints.safe_pickle import index_pickle
+from openloop_cli.checkpoints.pickle.array_ref import ArrayRef, disk_errors, file_version, open_file
+from openloop_cli.checkpoints.pickle.reader import index_pickle
+from openloop_cli.checkpoints.pickle.values import StoredArray, plain
 from openloop_cli.errors import CheckpointError
-from openloop_cli.places import each, may_read, remote
+from openloop_cli.storage import each, may_read, remote
 
 _AGENT_FILE = re.compile(r"agent(-\d{4,5})?\.pkl")
 _STEP = "step.pkl"

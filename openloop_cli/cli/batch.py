@@ -12,8 +12,8 @@ from openloop_cli.cli import options as o
 from openloop_cli.cli.options import HOW, OUTPUT, Latents, Place, Selection, Style
 
 if TYPE_CHECKING:
-    from openloop_cli.batch.batch_job import BatchResult, Engine
-    from openloop_cli.batch.sources import Source
+    from openloop_cli.jobs.batch import BatchResult, Engine
+    from openloop_cli.jobs.sources import Source
 
 WHERE = "Where it runs"
 
@@ -143,15 +143,15 @@ def batch(
     exit code is 1.
     """
     _check_parallel(parallel, workers, engine)
-    from openloop_cli.batch.batch_job import (
+    from openloop_cli.cli.batch_view import batch_view
+    from openloop_cli.cli.stopping import stopping_cleanly
+    from openloop_cli.jobs.batch import (
         BatchJob,
         local_engine,
         plan_batch,
         run_batch,
         shard_items,
     )
-    from openloop_cli.cli.batch_view import batch_view
-    from openloop_cli.cli.stopping import stopping_cleanly
 
     settings = o.make_settings(
         config=config,
@@ -189,11 +189,11 @@ def batch(
     )
     run: Engine = local_engine
     if engine is EngineName.ray:
-        from openloop_cli.batch.ray import Cluster, ray_engine
+        from openloop_cli.jobs.engines.ray import Cluster, ray_engine
 
         run = ray_engine(Cluster(address, task_cpus, task_gpus))
     elif parallel is Parallel.checkpoints:
-        from openloop_cli.batch.parallel import parallel_engine
+        from openloop_cli.jobs.engines.processes import parallel_engine
 
         run = parallel_engine(device, workers)
     with stopping_cleanly():
@@ -224,8 +224,8 @@ def _sources(
     names: list[str], replay: list[Path], runs: str | None
 ) -> tuple[list["Source"], list[str]]:
     """What was named, as checkpoints with their replays."""
-    from openloop_cli.batch.sources import expand, from_runs, from_table
-    from openloop_cli.places import place
+    from openloop_cli.jobs.sources import expand, from_runs, from_table
+    from openloop_cli.storage import place
 
     names, replay = list(names), list(replay)
     sources: list[Source] = []
@@ -252,8 +252,8 @@ def _stdin_lines() -> list[str]:
 
 def _print(result: "BatchResult", json: bool, quiet: bool) -> None:
     """What failed and why, and where the results are."""
-    from openloop_cli.batch.outcome import SKIPPED
     from openloop_cli.cli.terminal import say
+    from openloop_cli.results.outcome import SKIPPED
 
     if json:
         tree = jsonlib.loads(result.files["index"].read_text(encoding="utf-8"))

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from openloop_cli.batch.index import number_words
-from openloop_cli.batch.outcome import DONE, FAILED, SKIPPED, WAITING, Event, OnEvent, Outcome
 from openloop_cli.cli.terminal import say
+from openloop_cli.jobs.outcome import Event, OnEvent
+from openloop_cli.page.index import number_words
+from openloop_cli.results.outcome import DONE, FAILED, SKIPPED, WAITING, Outcome
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,7 +10,7 @@ import typer
 from openloop_cli.cli.options import Place, path
 
 if TYPE_CHECKING:
-    from openloop_cli.comparison.check import Finding, Limit
+    from openloop_cli.compare.check import Finding, Limit
 
 FAILED = 3
 
@@ -67,9 +67,9 @@ def check(
     PATH is as the file is nested: headline.image.skill, reward.imagined.mae.mean,
     observations.image.imagined.model.psnr.per_step.4. Put names that hold dots into double quotes.
     """
-    from openloop_cli.comparison import check as gate
-    from openloop_cli.comparison.entries import Entry
-    from openloop_cli.metrics_file import read_metrics
+    from openloop_cli.compare import check as gate
+    from openloop_cli.results.entries import Entry
+    from openloop_cli.results.metrics_file import read_metrics
 
     limits = [_limit("min", text) for text in least or ()]
     limits += [_limit("max", text) for text in most or ()]
@@ -92,7 +92,7 @@ def check(
 
 
 def _limit(kind: Literal["min", "max"], text: str) -> "Limit":
-    from openloop_cli.comparison.check import parse_limit
+    from openloop_cli.compare.check import parse_limit
 
     limit = parse_limit(kind, text)
     if limit is None:
@@ -106,8 +106,8 @@ def _limit(kind: Literal["min", "max"], text: str) -> "Limit":
 def _write(
     title: str, findings: Sequence["Finding"], summary: Path | None, junit: Path | None
 ) -> None:
-    from openloop_cli.writers.junit import write_junit
-    from openloop_cli.writers.markdown import append_check_markdown, write_check_markdown
+    from openloop_cli.compare.junit import write_junit
+    from openloop_cli.compare.markdown import append_check_markdown, write_check_markdown
 
     step_summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from openloop_cli.cli.wide import stdout
-from openloop_cli.comparison.check import Finding, number_text
+from openloop_cli.compare.check import Finding, number_text
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

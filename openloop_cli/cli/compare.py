@@ -91,8 +91,8 @@ def compare(
     """
     from openloop_cli.cli.compare_text import print_comparison, print_comparison_json
     from openloop_cli.cli.stopping import stopping_at_once
-    from openloop_cli.comparison_job import ComparisonJob, run_comparison
-    from openloop_cli.job import ReportJob
+    from openloop_cli.jobs.comparison import ComparisonJob, run_comparison
+    from openloop_cli.jobs.report import ReportJob
 
     if against is not None and against not in sources:
         raise typer.BadParameter(

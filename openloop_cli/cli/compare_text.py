@@ -9,9 +9,9 @@ from rich.text import Text
 
 from openloop_cli.cli.terminal import say
 from openloop_cli.cli.wide import stdout
-from openloop_cli.comparison.compare import Comparison, Row, cell_text, mark
-from openloop_cli.comparison.metric_names import shown
-from openloop_cli.comparison_job import ComparisonResult
+from openloop_cli.compare.compare import Comparison, Row, cell_text, mark
+from openloop_cli.jobs.comparison import ComparisonResult
+from openloop_cli.text import clean
 
 _STYLES = {"better": "green", "worse": "red", "same": ""}
 
@@ -35,7 +35,7 @@ def _print_tables(console: Console, comparison: Comparison) -> None:
     for key in dict.fromkeys(row.key for row in comparison.rows):
         rows = [row for row in comparison.rows if row.key == key]
         unit = next((row.unit for row in rows if row.unit), "")
-        console.print(Text.assemble((shown(key), "bold"), (f"  {unit}" * bool(unit), "dim")))
+        console.print(Text.assemble((clean(key), "bold"), (f"  {unit}" * bool(unit), "dim")))
         console.print(_table([entry.label for entry in comparison.entries], rows))
         console.print()
     how = "paired bootstrap over windows" if comparison.paired else "independent windows"

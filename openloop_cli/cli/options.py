@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from openloop_cli.loading import ReportJob
+    from openloop_cli.jobs.loading import ReportJob
 
     Place = Path
 else:
@@ -23,7 +23,7 @@ WHAT, HOW, LOOKS, OUTPUT = "What is shown", "How it is rolled out", "How it look
 
 def path(text: str) -> Path:
     """A place that is read, or written; named so because typer shows the name."""
-    from openloop_cli.places import place
+    from openloop_cli.storage import place
 
     return place(text)
 
@@ -191,7 +191,7 @@ def make_settings(
     *, keys: str | None, windows: Selection, windows_from_file: Path | None, **options: Any
 ) -> "ReportJob":
     """The options of all checkpoints as a job, whose paths are still to be filled in."""
-    from openloop_cli.loading import ReportJob, windows_from
+    from openloop_cli.jobs.loading import ReportJob, windows_from
 
     told: dict[str, Any] = {
         name: x.value if isinstance(x, StrEnum) else x for name, x in options.items()

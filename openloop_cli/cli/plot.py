@@ -33,12 +33,12 @@ def plot(
 
     One file is drawn with its baselines, several with one line for each.
     """
-    from openloop_cli.curves import Named, charts
-    from openloop_cli.curves.trees import observation_kinds
+    from openloop_cli.draw.curves import Named, charts
+    from openloop_cli.draw.curves.trees import observation_kinds
+    from openloop_cli.encode.plots import write_plots
     from openloop_cli.errors import MetricsError
-    from openloop_cli.metrics_file import read_metrics
-    from openloop_cli.writers.page.words import labels_of, name_of
-    from openloop_cli.writers.plots import write_plots
+    from openloop_cli.page.words import labels_of, name_of
+    from openloop_cli.results.metrics_file import read_metrics
 
     trees = [read_metrics(file) for file in metrics]
     entries = [Named(tree, label) for tree, label in zip(trees, labels_of(trees), strict=True)]

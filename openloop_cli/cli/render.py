@@ -110,8 +110,8 @@ def render(
     # Imported here: `openloop --help` answers at once.
     from openloop_cli.cli.stopping import stopping_at_once
     from openloop_cli.cli.summary import print_json, print_summary
-    from openloop_cli.job import ReportJob, run_job
-    from openloop_cli.loading import windows_from
+    from openloop_cli.jobs.loading import windows_from
+    from openloop_cli.jobs.report import ReportJob, run_job
 
     ids = tuple(window or ())
     if windows_from_file is not None:

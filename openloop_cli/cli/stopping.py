@@ -34,7 +34,7 @@ def stopping_cleanly() -> Iterator[None]:
 def stopping_at_once() -> Iterator[None]:
     """For one job: the signals' own default ends the process, in the midst of a compilation too,
     for whose end Python's own handler would wait. Only a file that is being written makes them
-    unwind the stack (`writers.atomic`), and then no other thread is waited for."""
+    unwind the stack (`storage.atomic`), and then no other thread is waited for."""
     main = threading.current_thread() is threading.main_thread()
     numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
     before = {number: signal.getsignal(number) for number in numbers}

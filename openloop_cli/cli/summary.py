@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from openloop_cli.cli.terminal import results_console, say
-from openloop_cli.job import JobResult
+from openloop_cli.jobs.report import JobResult
 from openloop_cli.report import horizon_words
 
 MEANING = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from openloop_cli.job import Progress
+    from openloop_cli.jobs.report import Progress
 
 
 def say(line: str, *, style: str = "", lead: int = 0) -> None:

@@ -91,11 +91,11 @@ def watch(
     It goes on after a restart, on the same windows. It ends at --until-step, with --once, or by
     Ctrl-C.
     """
-    from openloop_cli.batch.outcome import FAILED
-    from openloop_cli.batch.watch import Watch, WatchJob
     from openloop_cli.cli.batch_view import watch_view
     from openloop_cli.cli.stopping import stopping_cleanly
     from openloop_cli.cli.terminal import say
+    from openloop_cli.jobs.watch import Watch, WatchJob
+    from openloop_cli.results.outcome import FAILED
 
     _step_back(nice, device)
     settings = o.make_settings(

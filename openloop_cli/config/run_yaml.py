@@ -15,7 +15,7 @@ from openloop_cli.config.settings import (
     check_settings,
 )
 from openloop_cli.errors import ConfigError
-from openloop_cli.places import may_read
+from openloop_cli.storage import may_read
 
 CONFIG_NAME = "config.yaml"
 # Options of the reference that only shape training or initialisation.

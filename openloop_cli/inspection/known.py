@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from openloop_cli.checkpoints import Checkpoint, find_checkpoints, read_checkpoint
-from openloop_cli.checkpoints.array_ref import disk_errors
+from openloop_cli.checkpoints.pickle.array_ref import disk_errors
 from openloop_cli.config import RunConfig, find_config, infer_config, read_config
 from openloop_cli.errors import CheckpointError, ConfigError, OpenloopError, ReplayError
+from openloop_cli.models.dreamerv3.shapes import disagreements, expected_shapes
 from openloop_cli.replay import Replay, open_replay
 from openloop_cli.run import put_together
 from openloop_cli.spaces import Spaces, infer_spaces, named_keys, spaces_of_params
-from openloop_cli.world_model.shapes import disagreements, expected_shapes
 
 # A checkpoint lies up to three folders below its run (`ckpt/agent/<time>`).
 _NEAR = 4

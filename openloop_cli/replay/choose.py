@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openloop_cli.errors import OptionError, ReplayError
-from openloop_cli.places import remote
 from openloop_cli.replay.index import Replay
 from openloop_cli.replay.links import Piece
 from openloop_cli.replay.names import ChunkInfo
+from openloop_cli.storage import remote
 
 _TRIES = 32
 

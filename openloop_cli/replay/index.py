@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from openloop_cli.errors import ReplayError
-from openloop_cli.places import each, place, remote
 from openloop_cli.replay.links import Links
 from openloop_cli.replay.names import ChunkInfo, parse_name, same_spelling
 from openloop_cli.replay.npz import Member, open_npz, read_steps, warm_npz
+from openloop_cli.storage import each, place, remote
 
 _LOOKED_AT = 8
 _FORM = "<time>-<uuid>-<succ>-<length>.npz"

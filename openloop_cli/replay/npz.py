@@ -24,7 +24,7 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.errors import RemoteError, ReplayError
-from openloop_cli.places import RemotePath, each, remote
+from openloop_cli.storage import RemotePath, each, remote
 
 Span = tuple[int, int]
 """The steps from the first up to, not including, the second."""
@@ -133,7 +133,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _opened_remote(path: RemotePath) -> Iterator[BinaryIO]:
-    from openloop_cli.places.files import RemoteFile
+    from openloop_cli.storage.files import RemoteFile
 
     with RemoteFile(path) as raw:
         raw.whole = _SMALL

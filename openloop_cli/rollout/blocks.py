@@ -20,12 +20,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from openloop_cli.arrays import Array
 from openloop_cli.cores import usable_cores
-from openloop_cli.inputs import Inputs
-from openloop_cli.model import WINDOWS, Model, on_device
+from openloop_cli.models.dreamerv3 import rssm
+from openloop_cli.models.dreamerv3.inputs import Inputs
+from openloop_cli.models.model import WINDOWS, Model, on_device
 from openloop_cli.rollout import programs
 from openloop_cli.rollout.noise import Noise, noise_of
 from openloop_cli.rollout.programs import FUTURES_AXIS
-from openloop_cli.world_model import rssm
 
 # Of the largest activation; windows beyond it are rolled out in further blocks of one shape.
 BLOCK_BYTES = 2**30

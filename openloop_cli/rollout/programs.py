@@ -11,13 +11,13 @@ from jax.sharding import Mesh, PartitionSpec
 
 from openloop_cli.arrays import Params
 from openloop_cli.config import ModelConfig
-from openloop_cli.inputs import Inputs
-from openloop_cli.model import WINDOWS
+from openloop_cli.models.dreamerv3 import dists, heads, losses, rssm
+from openloop_cli.models.dreamerv3.decoder import decode, vector_means
+from openloop_cli.models.dreamerv3.encoder import encode, join_actions
+from openloop_cli.models.dreamerv3.inputs import Inputs
+from openloop_cli.models.model import WINDOWS
 from openloop_cli.rollout.noise import IMAGINED, Noise, step_keys
 from openloop_cli.spaces import Spaces
-from openloop_cli.world_model import dists, heads, losses, rssm
-from openloop_cli.world_model.decoder import decode, vector_means
-from openloop_cli.world_model.encoder import encode, join_actions
 
 # Futures whose pictures are kept; of further ones only the numbers.
 FUTURES_KEPT = 4

@@ -10,13 +10,23 @@ import jax
 import numpy as np
 
 from openloop_cli.errors import OptionError
-from openloop_cli.inputs import model_inputs, shuffled_actions
-from openloop_cli.model import Model, on_device
+from openloop_cli.models.dreamerv3.inputs import model_inputs, shuffled_actions
+from openloop_cli.models.model import Model, on_device, place_model
 from openloop_cli.replay import Windows
 from openloop_cli.rollout.blocks import Blocks, gather
 from openloop_cli.rollout.noise import make_noise
 from openloop_cli.rollout.programs import drift
 from openloop_cli.rollout.result import Evaluation, Futures, OpenLoop, Trace
+from openloop_cli.run import Run
+
+
+def load_model(run: Run, *, device: str | None = None) -> Model:
+    """Reads a run's world model, checks it against its config, and places it on its devices.
+
+    Raises:
+      OpenloopError: Parameters that do not go with the config, or no such device.
+    """
+    return place_model(run.read_params(), run.config.model, run.spaces, device=device)
 
 
 def roll_out(

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from openloop_cli.checkpoints import pickle_machine, read_checkpoint
-from openloop_cli.checkpoints.safe_pickle import index_stream
+from openloop_cli.checkpoints.pickle.reader import index_stream
 from openloop_cli.errors import CheckpointError
 
 from .spelled import DTYPE_I4, array_body, dtype_body, with_param, write

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from openloop_cli.checkpoints import read_checkpoint
-from openloop_cli.checkpoints.safe_pickle import index_stream
+from openloop_cli.checkpoints.pickle.reader import index_stream
 
 from .spelled import DTYPE_I4, array_body, with_param, write
 

@@ -11,8 +11,8 @@ LATER, EARLIER = "20261120T140338F302381", "20261120T130245F687877"
 @pytest.fixture(scope="session")
 def sample_comparison(sample_run, tmp_path_factory):
     """Both checkpoints compared: the folder that `compare --out` and `--video` filled."""
-    from openloop_cli.comparison_job import ComparisonJob, run_comparison
-    from openloop_cli.job import ReportJob
+    from openloop_cli.jobs.comparison import ComparisonJob, run_comparison
+    from openloop_cli.jobs.report import ReportJob
 
     if not sample_run.is_dir():
         pytest.skip("the sample run is not in this checkout")

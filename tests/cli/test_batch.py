@@ -14,8 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from openloop_cli.cli.app import app
-from openloop_cli.metrics_file import read_metrics
-from tests.batch.conftest import add_checkpoint
+from openloop_cli.results.metrics_file import read_metrics
+from tests.jobs.conftest import add_checkpoint
 from tests.synthetic_run import make_run
 
 CODE = "from openloop_cli.cli import main; main()"
@@ -183,8 +183,8 @@ def await_a_record(out, seconds=30):
 NURSERY = """
 import json, os, sys
 import jax, imageio_ffmpeg, PIL.Image
-import openloop_cli.batch.batch_job, openloop_cli.batch.local, openloop_cli.comparison_job
-import openloop_cli.cli, openloop_cli.job, openloop_cli.rollout.roll_out
+import openloop_cli.jobs.batch, openloop_cli.jobs.engines.local, openloop_cli.jobs.comparison
+import openloop_cli.cli, openloop_cli.jobs.report, openloop_cli.rollout.roll_out
 while line := sys.stdin.readline():
     if (child := os.fork()) == 0:
         sys.argv = ["openloop", "batch", *json.loads(line)]

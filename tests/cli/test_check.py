@@ -9,9 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from openloop_cli.job import ReportJob, measure_job
-from openloop_cli.metrics_file import read_metrics
-from openloop_cli.writers.metrics_json import metrics_json, write_metrics
+from openloop_cli.jobs.report import ReportJob, measure_job
+from openloop_cli.results.metrics_file import read_metrics
+from openloop_cli.results.metrics_json import metrics_json, write_metrics
 from tests.trees import errors, tree_of
 
 

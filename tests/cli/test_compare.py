@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openloop_cli.comparison.compare import compare
-from openloop_cli.comparison.entries import Entry
-from openloop_cli.comparison_job import (
+from openloop_cli.compare.compare import compare
+from openloop_cli.errors import OpenloopError
+from openloop_cli.jobs.comparison import (
     ComparisonJob,
     Pictures,
     labelled,
     run_comparison,
     write_video,
 )
-from openloop_cli.errors import OpenloopError
-from openloop_cli.job import ReportJob
-from openloop_cli.metrics_file import read_metrics
-from openloop_cli.writers.metrics_json import metrics_json
+from openloop_cli.jobs.report import ReportJob
+from openloop_cli.results.entries import Entry
+from openloop_cli.results.metrics_file import read_metrics
+from openloop_cli.results.metrics_json import metrics_json
 from tests.trees import errors, tree_of
 
 

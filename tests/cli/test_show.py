@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from openloop_cli.errors import OptionError
-from openloop_cli.job import ReportJob, run_job
+from openloop_cli.jobs.report import ReportJob, run_job
 from tests.synthetic_run import make_run
 
 

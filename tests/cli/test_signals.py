@@ -238,7 +238,7 @@ def test_more_memory_than_there_is(run, out, monkeypatch):
 
 
 def test_pictures_too_large_to_encode(run, out, monkeypatch):
-    monkeypatch.setattr("openloop_cli.grid.explained.MOST_PIXELS", 400)
+    monkeypatch.setattr("openloop_cli.draw.grid.explained.MOST_PIXELS", 400)
     done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--no-cache", "--quiet")
     assert done.returncode == 1
     assert "pixels: at most 400 on a side" in done.stderr

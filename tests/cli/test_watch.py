@@ -10,7 +10,7 @@ import time
 import typer
 
 from openloop_cli.cli.app import app
-from tests.batch.test_watch import Trainer, run  # noqa: F401 (a fixture)
+from tests.jobs.test_watch import Trainer, run  # noqa: F401 (a fixture)
 
 CODE = "from openloop_cli.cli import main; main()"
 QUICK = ["--length", "6", "--sequences", "3", "--show", "1", "--scale", "2", "--no-report"]

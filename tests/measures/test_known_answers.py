@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from openloop_cli import make_report, open_run, roll_out
-from openloop_cli.model import place_model
+from openloop_cli.models.model import place_model
 
 LENGTH, CONTEXT = 24, 8
 H = LENGTH - CONTEXT

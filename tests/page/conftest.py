@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from openloop_cli.job import ReportJob, measure_job, run_job
-from openloop_cli.writers.page import PageEntry, page_html
-from openloop_cli.writers.page.of_report import report_media
+from openloop_cli.jobs.report import ReportJob, measure_job, run_job
+from openloop_cli.page import PageEntry, page_html
+from openloop_cli.page.of_report import report_media
 from tests.synthetic_run import make_run
 
 

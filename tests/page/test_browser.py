@@ -19,7 +19,7 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-from openloop_cli.writers.page import PageEntry, page_html  # noqa: E402
+from openloop_cli.page import PageEntry, page_html  # noqa: E402
 from tests.page.test_page import two_cameras  # noqa: E402
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from openloop_cli.grid import image_row
+from openloop_cli.draw.grid import image_row
 from openloop_cli.measures.measure import ERROR_METRIC
 from openloop_cli.measures.metrics import mse, psnr_of
-from openloop_cli.writers.page import make_player, order_windows
-from openloop_cli.writers.page.words import leading_key
+from openloop_cli.page import make_player, order_windows
+from openloop_cli.page.words import leading_key
 
 from .conftest import made
 

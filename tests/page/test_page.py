@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 
-from openloop_cli.writers.page import PageEntry, Table, page_html, write_page
+from openloop_cli.page import PageEntry, Table, page_html, write_page
 from tests.page.parsed import Parsed
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;`]]>-->"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from openloop_cli.writers.page import words
+from openloop_cli.page import words
 
 
 def tree(**horizon):

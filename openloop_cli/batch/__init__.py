@@ -1,1 +1,0 @@
-"""Many jobs -> their results, here or elsewhere."""

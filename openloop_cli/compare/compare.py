@@ -1,0 +1,180 @@
+"""Several metrics trees -> one comparison: a table of what can be told apart. Pure.
+
+All are compared with one of them, the reference. A number is called better or worse only where the
+interval of its change says so; `LEVEL` holds for all marks of a comparison together.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from openloop_cli.compare.pairing import Change, judge, judge_horizon
+from openloop_cli.compare.quantities import (
+    Quantity,
+    reward_quantity,
+    skill_quantity,
+    step_quantity,
+)
+from openloop_cli.errors import MetricsError
+from openloop_cli.measures.statistics import familywise
+from openloop_cli.results.entries import DRAWN, PAIRED, Entry, what_differs
+
+LEVEL = 0.95
+HORIZON = "useful horizon"
+UNITS = {
+    "psnr": "PSNR in dB, more is better",
+    "symlog_mse": "error (MSE of symlog), less is better",
+    "mistakes": "share of mistakes, less is better",
+    "reward": "mean absolute error, less is better",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of all checkpoints.
+
+    Attributes:
+      key: The observation key, or `reward`.
+      title: `useful horizon`, `skill`, a step such as `+5`, or `imagined`: the mean over all.
+      unit: What it is, in words; empty for a horizon and a skill.
+      cells: For each checkpoint its number and how it differs from the reference's; a horizon's
+        `at_least` says that it may be longer.
+    """
+
+    key: str
+    title: str
+    unit: str
+    cells: tuple[Change, ...]
+    at_least: tuple[bool, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What several checkpoints have in common, and where they differ.
+
+    Attributes:
+      entries: The checkpoints, in the order given.
+      against: Which of them is the reference.
+      paired: Whether all measured the same windows.
+      notes: What was compared in spite of a difference.
+      rows: The table.
+    """
+
+    entries: tuple[Entry, ...]
+    against: int
+    paired: bool
+    notes: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def compare(
+    entries: Sequence[Entry], against: int = 0, *, allow_different: bool = False
+) -> Comparison:
+    """Compares all with the one at `against`.
+
+    Args:
+      allow_different: Compare also what was rolled out otherwise; over other windows with the
+        intervals of independent samples, which are wider than paired ones.
+
+    Raises:
+      MetricsError: They were rolled out otherwise, or have no observation in common.
+    """
+    reference = entries[against]
+    notes = _differences(entries, reference, allow_different)
+    paired = not any(what_differs(reference, entry, PAIRED) for entry in entries)
+    keys = [key for key in reference.keys if all(key in entry.keys for entry in entries)]
+    if not keys:
+        raise MetricsError("the metrics have no observation key in common")
+    # Images first: a picture says what an error means.
+    keys.sort(key=lambda key: reference.part(str, "headline", key, "metric") != "psnr")
+    columns = [column for key in keys for column in _columns(entries, key)]
+    columns.append(("reward", "imagined", UNITS["reward"], reward_quantity))
+    horizons = [key for key in keys if _all_have(entries, key, "useful_horizon")]
+    marks = (len(columns) + len(horizons)) * max(1, len(entries) - 1)
+    level = familywise(LEVEL, marks)
+    rows = [_horizon_row(entries, reference, key, level, paired) for key in horizons]
+    rows += [_row(entries, reference, column, level, paired) for column in columns]
+    order = {key: number for number, key in enumerate([*keys, "reward"])}
+    rows.sort(key=lambda row: order[row.key])
+    return Comparison(tuple(entries), against, paired, tuple(notes), tuple(rows))
+
+
+def cell_text(row: Row, index: int) -> str:
+    """A number as tables show it, such as `≥ 25` or `30.2`."""
+    value = row.cells[index].new
+    if value is None:
+        return "–"
+    if row.title == HORIZON:
+        return f"{'≥ ' if row.at_least[index] else ''}{value:.0f}"
+    return f"{value:.1f}" if row.unit == UNITS["psnr"] else f"{value:.3g}"
+
+
+def mark(change: Change) -> str:
+    """A sign that needs no colour: `▲` better, `▼` worse, nothing where nothing is clear."""
+    return {"better": "▲", "worse": "▼", "same": ""}[change.verdict]
+
+
+_Column = tuple[str, str, str, Callable[[Entry], Quantity]]
+"""key, title, unit, what makes the number of a checkpoint."""
+
+
+def _differences(entries: Sequence[Entry], reference: Entry, allowed: bool) -> list[str]:
+    notes = []
+    for entry in entries:
+        differing = what_differs(reference, entry, (*PAIRED, *DRAWN))
+        if not differing:
+            continue
+        line = f"{entry.place} and {reference.place} differ in {', '.join(differing)}"
+        if not allowed:
+            raise MetricsError(
+                line,
+                hint="compare checkpoints on the same windows: pass the checkpoints and --replay,"
+                " render with --windows-from, or say --allow-different",
+            )
+        notes.append(line)
+    return notes
+
+
+def _columns(entries: Sequence[Entry], key: str) -> list[_Column]:
+    unit = UNITS.get(entries[0].part(str, "headline", key, "metric"), "")
+    columns: list[_Column] = []
+    if _all_have(entries, key, "skill"):
+        columns.append((key, "skill", "", lambda entry: skill_quantity(entry, key)))
+    last = min(entry.horizon for entry in entries)
+    steps = sorted({step for step in (1, 5, 15, last) if step <= last})
+    present = [step for step in steps if _all_have(entries, key, "at", str(step))]
+
+    def at(step: int) -> Callable[[Entry], Quantity]:
+        return lambda entry: step_quantity(entry, key, step)
+
+    columns += [(key, f"+{step}", unit, at(step)) for step in present]
+    return columns
+
+
+def _all_have(entries: Sequence[Entry], key: str, *names: str) -> bool:
+    return all(entry.has("headline", key, *names) for entry in entries)
+
+
+def _row(
+    entries: Sequence[Entry], reference: Entry, column: _Column, level: float, paired: bool
+) -> Row:
+    key, title, unit, quantity = column
+    old = quantity(reference)
+    cells = tuple(
+        Change(old.name, old.value, old.value)
+        if entry is reference
+        else judge(old, quantity(entry), level=level, paired=paired)
+        for entry in entries
+    )
+    return Row(key, title, unit, cells)
+
+
+def _horizon_row(
+    entries: Sequence[Entry], reference: Entry, key: str, level: float, paired: bool
+) -> Row:
+    cells = tuple(
+        judge_horizon(reference, entry, key, level=level, paired=paired) for entry in entries
+    )
+    censored = tuple(
+        bool(entry.part(bool, "headline", key, "useful_horizon", "at_least")) for entry in entries
+    )
+    return Row(key, HORIZON, "", cells, censored)

@@ -1,0 +1,165 @@
+"""Two metrics trees over the same windows -> how their numbers changed, by paired intervals."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from openloop_cli.arrays import Array
+from openloop_cli.compare.quantities import (
+    Quantity,
+    imagined_quantity,
+    observed_quantity,
+    reconstruction_quantity,
+    reward_quantity,
+    skill_quantity,
+)
+from openloop_cli.measures.statistics import Interval, Verdict, familywise, interval, verdict
+from openloop_cli.results.entries import Entry
+from openloop_cli.results.metric_names import path_text
+
+
+@dataclass(frozen=True)
+class Change:
+    """A number before and after.
+
+    Attributes:
+      name: Its path in metrics.json.
+      old, new: None where undefined.
+      change, low, high: new - old and its interval; None where it has none.
+      verdict: `better` or `worse` only where the whole interval lies beyond a change that is too
+        small to matter.
+      note: What the verdict rests on, where that is not the interval alone.
+    """
+
+    name: str
+    old: float | None
+    new: float | None
+    change: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: Verdict = "same"
+    note: str = ""
+
+
+def headline_changes(old: Entry, new: Entry, *, level: float) -> list[Change]:
+    """Of every number of the headline, by key, and of the reward; the level holds for all at once.
+
+    Raises:
+      MetricsError: The new metrics lack what the old ones have.
+    """
+    pairs = [pair for key in old.keys for pair in _headline_pairs(old, new, key)]
+    pairs.append((reward_quantity(old), reward_quantity(new)))
+    horizons = [key for key in old.keys if old.has("headline", key, "useful_horizon")]
+    each = familywise(level, len(pairs) + len(horizons))
+    changes = [judge_horizon(old, new, key, level=each) for key in horizons]
+    return changes + [judge(before, after, level=each) for before, after in pairs]
+
+
+def judge(old: Quantity, new: Quantity, *, level: float, paired: bool = True) -> Change:
+    """The change from old to new.
+
+    A number that is undefined, or misses windows, where the old one did not is worse; an undefined
+    skill is not: nothing moved, and the errors tell whether the decoder is to blame.
+
+    Args:
+      level: Of its interval.
+      paired: Whether both measured the same windows, in the same order; if not, the interval is
+        that of independent windows, and wider.
+    """
+    plain = Change(new.name, old.value, new.value)
+    if old.value is None or new.value is None:
+        worse = old.value is not None and "skill" not in new.name
+        return replace(plain, verdict="worse" if worse else "same", note="undefined")
+    if paired and new.undefined > old.undefined:
+        note = f"undefined in {new.undefined} of {len(new.windows)} windows"
+        return replace(plain, verdict="worse", note=note)
+    found = new.change(old, level) if paired else independent(new.own(level), old.own(level))
+    return replace(
+        plain,
+        change=_number(found.mean),
+        low=_number(found.low),
+        high=_number(found.high),
+        verdict=verdict(found, lower_is_better=new.lower_is_better, margin=old.margin),
+        note="" if found.count > 1 else "fewer than two windows: no interval",
+    )
+
+
+def judge_horizon(old: Entry, new: Entry, key: str, *, level: float, paired: bool = True) -> Change:
+    """The change of the useful horizon, a number of steps without an interval of its own.
+
+    It got shorter (longer) only where, at a step that was lost (gained), the skill itself fell
+    (rose) by its interval, the level shared out over all imagined steps. Where one of the two is
+    0 because its decoder does not show what moves, the reconstruction skill is asked instead.
+    """
+    path = ("headline", key, "useful_horizon", "steps")
+    was, now = old.number(*path), new.number(*path)
+    plain = Change(path_text(*path), was, now)
+    if was is None or now is None:
+        return replace(plain, note="undefined")
+    plain = replace(plain, change=now - was)
+    if was == now:
+        return plain
+    if any(_blind(entry, key) for entry in (old, new)):
+        parts = [reconstruction_quantity(entry, key) for entry in (old, new)]
+        asked = judge(*parts, level=level, paired=paired)
+        return replace(plain, verdict=asked.verdict, note="judged by the reconstruction skill")
+    first, last = int(min(was, now)), int(max(was, now))
+    before, after = (skill_quantity(entry, key).windows for entry in (old, new))
+    each = familywise(level, before.shape[1])
+    found = _by_steps(before[:, first:last], after[:, first:last], each, paired)
+    return _told_by_steps(plain, found, first)
+
+
+def independent(a: Interval, b: Interval) -> Interval:
+    """a - b of estimates that have nothing in common, each with its own interval.
+
+    Zou & Donner 2008, *Construction of confidence limits about effect measures*, Statistics in
+    Medicine 27.
+    """
+    with np.errstate(invalid="ignore"):
+        low = np.hypot(a.mean - a.low, b.high - b.mean)
+        high = np.hypot(a.high - a.mean, b.mean - b.low)
+        mean = a.mean - b.mean
+        return Interval(mean, mean - low, mean + high, np.minimum(a.count, b.count))
+
+
+def _headline_pairs(old: Entry, new: Entry, key: str) -> list[tuple[Quantity, Quantity]]:
+    makers: list[Callable[[Entry, str], Quantity]] = [observed_quantity, imagined_quantity]
+    if old.has("headline", key, "skill"):
+        makers.append(skill_quantity)
+    if old.has("headline", key, "reconstruction_skill"):
+        makers.append(reconstruction_quantity)
+    return [(maker(old, key), maker(new, key)) for maker in makers]
+
+
+def _blind(entry: Entry, key: str) -> bool:
+    """Whether the horizon is 0 for the decoder's sake."""
+    path = ("headline", key, "reconstruction_skill")
+    value = entry.number(*path) if entry.has(*path) else None
+    return value is not None and value <= 0
+
+
+def _by_steps(before: Array, after: Array, level: float, paired: bool) -> Interval:
+    """The change of each step's skill: (B, N) twice -> (N,)."""
+    if paired:
+        return interval(after - before, level=level)
+    a, b = (interval(x, level=level) for x in (after, before))
+    return independent(a, b)
+
+
+def _told_by_steps(plain: Change, found: Interval, first: int) -> Change:
+    """The verdict of the clearest step among those lost or gained."""
+    fell = plain.change is not None and plain.change < 0
+    clear = np.nan_to_num(-found.high if fell else found.low, nan=-np.inf)
+    step = int(np.argmax(clear))
+    if not clear[step] > 0:
+        note = f"no step that was {'lost' if fell else 'gained'} differs by its interval"
+        return replace(plain, note=note)
+    ends = ", ".join(f"{float(x[step]):+.2f}" for x in (found.low, found.high))
+    note = f"skill at step {first + step + 1} {float(found.mean[step]):+.2f} ({ends})"
+    return replace(plain, verdict="worse" if fell else "better", note=note)
+
+
+def _number(value: Array) -> float | None:
+    return float(value) if np.isfinite(value) else None

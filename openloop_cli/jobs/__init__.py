@@ -1,0 +1,1 @@
+"""Work from paths to files: a report, a comparison, a batch, a watch. Small and picklable."""

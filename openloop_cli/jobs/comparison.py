@@ -1,0 +1,265 @@
+"""One comparison: from checkpoints or metrics.json files to a table, files and a video.
+
+Checkpoints are rolled out one after the other in this process, on the windows, seed and settings
+of the first, so that one compilation serves all.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from openloop_cli.compare.compare import Comparison, compare
+from openloop_cli.compare.markdown import write_comparison_markdown
+from openloop_cli.compare.tree import comparison_tree
+from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.jobs.loading import SHOWN
+from openloop_cli.jobs.report import VIDEO_KINDS, Progress, ReportJob, measure_job, out_path
+from openloop_cli.results.entries import DRAWN, PAIRED, Entry
+from openloop_cli.results.metrics_file import read_metrics
+from openloop_cli.results.metrics_json import plain, write_metrics
+from openloop_cli.text import clean
+
+if TYPE_CHECKING:
+    from openloop_cli.arrays import Array
+    from openloop_cli.report import Report
+
+METRICS_ENDING = ".metrics.json"
+
+
+@dataclass(frozen=True)
+class ComparisonJob:
+    """What to compare, how, and where to.
+
+    Attributes:
+      sources: metrics.json files or checkpoints.
+      settings: How checkpoints are rolled out and drawn; its checkpoint and out are not used.
+      against: Which of the sources is the reference.
+      out: A folder, or a file that ends in .json or .md.
+      video: Truth and every checkpoint's prediction, under each other.
+      page: One HTML page of all.
+    """
+
+    sources: tuple[Path, ...]
+    settings: ReportJob
+    against: int = 0
+    allow_different: bool = False
+    out: Path | None = None
+    video: Path | None = None
+    page: Path | None = None
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """The comparison, its tree and the files that were written."""
+
+    comparison: Comparison
+    tree: Mapping[str, Any]
+    files: Mapping[str, Path]
+
+
+@dataclass
+class Pictures:
+    """What videos show: truth, and predictions by source; by image key, uint8
+    (B, T, H, W, C)."""
+
+    context: int
+    truth: Mapping[str, "Array"]
+    predictions: dict[Path, Mapping[str, "Array"]] = field(default_factory=dict)
+
+
+def run_comparison(
+    job: ComparisonJob, progress: Progress = lambda stage, done: None
+) -> ComparisonResult:
+    """Reads or renders every source, compares, and writes.
+
+    Raises:
+      OpenloopError: Saying what is wrong with which source, option or output.
+    """
+    check_comparison_job(job)
+    trees = {path: read_metrics(path) for path in job.sources if is_metrics(path)}
+    pictures = _roll_out(job, trees, progress)
+    entries = labelled([Entry("", trees[path], str(path)) for path in job.sources])
+    comparison = compare(entries, job.against, allow_different=job.allow_different)
+    tree = plain(comparison_tree(comparison))
+    files = _write(job, comparison, tree, trees)
+    if job.video and pictures:
+        progress("draw", 0.95)
+        files |= write_video(job, job.video, comparison, pictures)
+    if job.page:
+        progress("write page", 0.97)
+        files["page"] = job.page
+        _write_page(job, job.page, comparison, pictures)
+    progress("done", 1.0)
+    return ComparisonResult(comparison, tree, files)
+
+
+def check_comparison_job(job: ComparisonJob) -> None:
+    """What can be told wrong without opening anything.
+
+    Raises:
+      OptionError, OutputError: The option or the output's name, and what was expected.
+    """
+    checkpoints = [path for path in job.sources if not is_metrics(path)]
+    if len(job.sources) < 2:
+        raise OptionError("one checkpoint: expected two or more to compare")
+    if len(set(job.sources)) < len(job.sources):
+        raise OptionError("the same path stands there twice", hint="name each checkpoint once")
+    if checkpoints and not job.settings.replay:
+        raise OptionError(
+            f"{checkpoints[0]}: not a .json file, so taken for a checkpoint, which needs a replay",
+            hint="add --replay PATH, or pass metrics.json files",
+        )
+    if job.out and not _is_folder(job.out) and job.out.suffix.lower() not in (".json", ".md"):
+        raise OutputError(
+            f"{job.out}: no known kind of file", hint="name a folder, or a .json or .md file"
+        )
+    if job.video and job.video.suffix.lower() not in VIDEO_KINDS:
+        raise OutputError(
+            f"{job.video}: no known kind of video",
+            hint=f"let its name end in {', '.join(VIDEO_KINDS)}",
+        )
+    if job.page and job.page.suffix.lower() not in (".html", ".htm"):
+        raise OutputError(
+            f"{job.page}: --report writes a web page", hint="let its name end in .html"
+        )
+    if job.video and not checkpoints:
+        raise OptionError(
+            f"--video {job.video}: metrics.json files hold no pictures",
+            hint="pass the checkpoints and --replay",
+        )
+
+
+def is_metrics(path: Path) -> bool:
+    """Whether a source is a metrics file; all others are checkpoints."""
+    return path.suffix.lower() == ".json"
+
+
+def labelled(entries: Sequence[Entry]) -> list[Entry]:
+    """Each named by its step; with the run's or the file's name where that is not enough."""
+    steps = ["unknown step" if e.step is None else f"step {e.step:,}" for e in entries]
+    names = [Path(e.place).name.removesuffix(".json").removesuffix(".metrics") for e in entries]
+    plans = [
+        steps,
+        [f"{e.run} {step}".strip() for e, step in zip(entries, steps, strict=True)],
+        [f"{step} ({clean(name)})" for step, name in zip(steps, names, strict=True)],
+        [f"{step} ({clean(e.place)})" for e, step in zip(entries, steps, strict=True)],
+    ]
+    plans = plans[1:] if len({e.run for e in entries}) > 1 else plans
+    labels = next((plan for plan in plans if len(set(plan)) == len(plan)), plans[-1])
+    return [replace(e, label=label) for e, label in zip(entries, labels, strict=True)]
+
+
+def _roll_out(job: ComparisonJob, trees: dict[Path, Any], progress: Progress) -> Pictures | None:
+    """Adds the trees of all checkpoints, and keeps what the video needs."""
+    pictures: Pictures | None = None
+    checkpoints = [path for path in job.sources if path not in trees]
+    for number, path in enumerate(checkpoints):
+        settings = _as_the_first(job.settings, next(iter(trees.values()), None))
+        # The name's ending only says that no video is drawn for each.
+        settings = replace(settings, checkpoint=path, out=Path("unwritten.npz"))
+
+        def here(stage: str, done: float, number: int = number) -> None:
+            of = f"{number + 1}/{len(checkpoints)}"
+            progress(f"{of} {stage}", 0.9 * (number + done) / len(checkpoints))
+
+        report, trees[path] = measure_job(settings, here)
+        if job.video or job.page:
+            pictures = _keep(report, path, pictures)
+    return pictures
+
+
+def _as_the_first(settings: ReportJob, first: Any) -> ReportJob:
+    """The windows and draws of what was measured before."""
+    if first is None:
+        return settings
+    rollout = {name: Entry("", first).part(object, "rollout", name) for name in (*PAIRED, *DRAWN)}
+    return replace(settings, **{**rollout, "windows": tuple(rollout["windows"])})
+
+
+def _keep(report: "Report", path: Path, pictures: Pictures | None) -> Pictures:
+    from openloop_cli.draw.grid import to_levels
+
+    loop = report.loop
+    if pictures is None:
+        truth = {key: loop.truth[key] for key in loop.image_keys}
+        pictures = Pictures(loop.context, truth)
+    pictures.predictions[path] = {
+        key: to_levels(loop.model.prediction[key]) for key in loop.image_keys
+    }
+    return pictures
+
+
+def _write(
+    job: ComparisonJob, comparison: Comparison, tree: Mapping[str, Any], trees: Mapping[Path, Any]
+) -> dict[str, Path]:
+    if job.out is None:
+        return {}
+    if not _is_folder(job.out):
+        if job.out.suffix.lower() == ".md":
+            write_comparison_markdown(job.out, comparison)
+        else:
+            write_metrics(job.out, tree)
+        return {"comparison": job.out}
+    files = {"comparison": job.out / "comparison.json", "table": job.out / "comparison.md"}
+    write_metrics(files["comparison"], tree)
+    write_comparison_markdown(files["table"], comparison)
+    for number, (path, entry) in enumerate(zip(job.sources, comparison.entries, strict=True)):
+        if not is_metrics(path):
+            name = "".join(c if c.isascii() and c.isalnum() else "-" for c in entry.label)
+            files[f"metrics/{entry.label}"] = job.out / f"{number + 1}-{name}{METRICS_ENDING}"
+            write_metrics(files[f"metrics/{entry.label}"], trees[path])
+    return files
+
+
+def write_video(
+    job: ComparisonJob, video: Path, comparison: Comparison, pictures: Pictures
+) -> dict[str, Path]:
+    """Truth on top, one row for each checkpoint: a video for each image key that all have."""
+    from openloop_cli import encode as writers
+    from openloop_cli.draw.grid import Caption, explained_grid, image_row
+
+    predictions = _predictions(job, comparison, pictures)
+    keys = [key for key in pictures.truth if all(key in found for _, found in predictions)]
+    if not keys:
+        raise OptionError(f"--video {video}: the checkpoints have no image key in common")
+    steps = " and ".join("?" if e.step is None else f"{e.step:,}" for e, _ in predictions)
+    run = comparison.entries[0].run
+    files, show = {}, job.settings.show or SHOWN
+    for key in keys:
+        rows = [image_row("truth", pictures.truth[key][:show], note="what happened")]
+        rows += [image_row(entry.label, found[key][:show]) for entry, found in predictions]
+        caption = Caption(run=run, step=steps, key=key)
+        frames = explained_grid(rows, pictures.context, caption, scale=job.settings.scale)
+        files[f"video/{key}"] = out_path(video, key, len(keys))
+        writers.write_video(files[f"video/{key}"], frames, job.settings.fps)
+    return files
+
+
+def _write_page(
+    job: ComparisonJob, path: Path, comparison: Comparison, pictures: Pictures | None
+) -> None:
+    from openloop_cli.page.comparison import write_comparison_page
+
+    found = _predictions(job, comparison, pictures) if pictures else []
+    write_comparison_page(
+        path,
+        comparison,
+        truth=pictures.truth if pictures else None,
+        predictions=[(entry.label, videos) for entry, videos in found],
+        fps=job.settings.fps,
+    )
+
+
+def _predictions(
+    job: ComparisonJob, comparison: Comparison, pictures: Pictures
+) -> list[tuple[Entry, Mapping[str, "Array"]]]:
+    return [
+        (entry, pictures.predictions[path])
+        for entry, path in zip(comparison.entries, job.sources, strict=True)
+        if path in pictures.predictions
+    ]
+
+
+def _is_folder(out: Path) -> bool:
+    return out.is_dir() or not out.suffix

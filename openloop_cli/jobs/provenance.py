@@ -1,0 +1,94 @@
+"""Where the numbers of a report come from, as metrics.json tells it."""
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import openloop_cli
+from openloop_cli.jobs.loading import Loaded, ReportJob
+from openloop_cli.replay import Choice
+from openloop_cli.results import metrics_file
+from openloop_cli.run import Run, params_sha256
+
+
+def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
+    """All of metrics.json that is no result: what was rolled out, how, and with what."""
+    from openloop_cli.results.metrics_tree import DEFINITIONS
+
+    run, choice = loaded.run, loaded.choice
+    checkpoint, replay, config = run.checkpoint, run.replay, run.config
+    return {
+        "format": metrics_file.FORMAT,
+        "version": metrics_file.VERSION,
+        "openloop": openloop_cli.__version__,
+        "run": {"name": run.name, "task": config.task},
+        "checkpoint": {
+            "path": str(checkpoint.path),
+            "step": checkpoint.step,
+            "counters": dict(checkpoint.counters),
+            "complete": checkpoint.complete,
+            "sha256": params_sha256(loaded.params),
+            "parameters": sum(x.size for x in loaded.params.values()),
+        },
+        "config": {
+            "source": str(config.source) if config.source else None,
+            "model": asdict(config.model),
+            "replay_context": config.replay_context,
+        },
+        "replay": {
+            "paths": [str(path) for path in job.replay],
+            "chunks": len(replay.chunks),
+            "damaged": {path.name: reason for path, reason in replay.damaged.items()},
+            "candidates": choice.candidates if choice else None,
+            "passed_over": choice.passed_over if choice else None,
+        },
+        "rollout": {
+            "windows": list(loaded.windows.ids),
+            "selection": _selection(job),
+            "length": loaded.length,
+            "context": loaded.context,
+            "seed": job.seed,
+            "latents": job.latents,
+            "samples": job.samples,
+            "dtype": config.model.compute_dtype,
+            "device": device,
+            **_versions("jax", "jaxlib", "numpy"),
+            "python": platform.python_version(),
+        },
+        "notes": [*checkpoint.notes, *config.notes, *_replay_notes(run, choice), *loaded.notes],
+        "definitions": DEFINITIONS,
+    }
+
+
+def _selection(job: ReportJob) -> str:
+    if job.windows:
+        return "given"
+    return "episode-safe" if job.episode_safe else "any"
+
+
+def _replay_notes(run: Run, choice: Choice | None) -> list[str]:
+    notes = []
+    if run.replay.damaged:
+        notes.append(run.replay.damage_line())
+    if run.replay.duplicates:
+        notes.append(f"{len(run.replay.duplicates)} chunks stand there twice; used one of each")
+    if choice and choice.shortfall:
+        notes.append(
+            f"found {len(choice.ids)} windows of the {len(choice.ids) + choice.shortfall} asked for"
+        )
+    if choice and choice.passed_over:
+        notes.append(
+            f"passed over {choice.passed_over} windows with an episode start in the imagined part"
+        )
+    return notes
+
+
+def _versions(*packages: str) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = None
+    return found

@@ -1,0 +1,249 @@
+"""One report: from paths and options to files. The only place where the stages meet the disk."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from openloop_cli.cache import enable_cache
+from openloop_cli.jobs.loading import (
+    SHOWN,
+    SHOWN_STILL,
+    STILL,
+    VIDEO_KINDS,
+    Loaded,
+    ReportJob,
+    check_job,
+    load_job,
+    open_job,
+    outputs,
+)
+from openloop_cli.jobs.provenance import provenance
+from openloop_cli.results.metrics_json import plain, write_metrics
+from openloop_cli.run import Run
+from openloop_cli.storage.atomic import check_writable
+
+if TYPE_CHECKING:
+    from openloop_cli.page import Media
+    from openloop_cli.report import Report
+    from openloop_cli.rollout.result import OpenLoop
+
+__all__ = ["VIDEO_KINDS", "JobResult", "Progress", "ReportJob", "measure_job", "run_job"]
+
+Progress = Callable[[str, float], None]
+"""Called with the stage that begins and the share of the work that is done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What `run_job` wrote: the metrics tree, and the files by what they are."""
+
+    metrics: Mapping[str, Any]
+    files: Mapping[str, Path]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RolledOut:
+    """A rollout in memory. One thread measures it, another films it for the page.
+
+    Attributes:
+      provenance: Where its numbers come from, the first part of the metrics tree.
+      numbers: The other part, and how many seconds it took.
+      media: What moves on the page, None without one, and how many seconds it took.
+    """
+
+    report: "Report"
+    provenance: Mapping[str, Any]
+    numbers: "Future[tuple[dict[str, Any], float]]"
+    media: "Future[tuple[Media | None, float]]"
+
+
+@dataclass
+class Clock:
+    """Seconds of each stage, and who wants to know."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str, done: float) -> Iterator[None]:
+        self.progress(name, done)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - start
+
+
+def run_job(job: ReportJob, progress: Progress = lambda stage, done: None) -> JobResult:
+    """Reads, rolls out, measures, draws and writes one report.
+
+    Raises:
+      OpenloopError: Saying what is wrong with which input, option or output. No output is left
+        half written; those that were written before the error stay.
+    """
+    clock = Clock(progress)
+    check_job(job)
+    for path in outputs(job).values():
+        check_writable(path)
+    result = write_job(job, roll_out_job(job, read_job(job, clock), clock), clock)
+    progress("done", 1.0)
+    return result
+
+
+def measure_job(
+    job: ReportJob, progress: Progress = lambda stage, done: None
+) -> tuple["Report", dict[str, Any]]:
+    """The same without writing anything: the report and its metrics tree.
+
+    Raises:
+      OpenloopError: Saying what is wrong with which input or option.
+    """
+    clock = Clock(progress)
+    rolled_out = roll_out_job(job, read_job(job, clock), clock)
+    tree = _measured(rolled_out, clock, 0.6)
+    return rolled_out.report, plain(tree | {"frames": {}, "files": {}, "timings": clock.seconds})
+
+
+def read_job(job: ReportJob, clock: Clock) -> Loaded:
+    """Opens and reads, while jax is being imported."""
+    with clock.stage("open", 0.0):
+        run = open_job(job)
+    with clock.stage("read", 0.02), ThreadPoolExecutor(1) as pool:
+        loaded = pool.submit(load_job, job, run)
+        note = enable_cache() if job.cache else None
+        import openloop_cli.rollout.roll_out  # noqa: F401
+
+        found = loaded.result()
+        return replace(found, notes=(*found.notes, note)) if note else found
+
+
+def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
+    """Rolls out what was read, and begins to measure it."""
+    from openloop_cli.models.model import place_model
+    from openloop_cli.report import make_report
+    from openloop_cli.rollout.roll_out import roll_out
+
+    run = loaded.run
+    with clock.stage("roll out", 0.25):
+        model = place_model(loaded.params, run.config.model, run.spaces, device=job.device)
+        loop = roll_out(
+            model,
+            loaded.windows,
+            context=loaded.context,
+            seed=job.seed,
+            latents=job.latents,
+            samples=job.samples,
+            evaluate=job.evaluate,
+        )
+    loaded = replace(loaded, notes=(*loaded.notes, *_not_finite(loop, run)))
+    step = run.checkpoint.step
+    report = make_report(loop, run.config.model, name=run.name, step=step, keys=job.keys)
+    pool = ThreadPoolExecutor(2, thread_name_prefix="openloop-measure")
+    numbers = pool.submit(_timed, lambda: report.tree)
+    media = pool.submit(_timed, lambda: _media(report, job.fps) if job.report else None)
+    pool.shutdown(wait=False)
+    return RolledOut(report, provenance(job, loaded, model.device_name), numbers, media)
+
+
+def _not_finite(loop: "OpenLoop", run: Run) -> Iterator[str]:
+    found = [k for k, x in loop.model.prediction.items() if not np.isfinite(x).all()]
+    if found:
+        narrow = run.config.model.compute_dtype == "float16"
+        hint = "; float16 holds nothing above 65504" if narrow else ""
+        yield f"predictions of {', '.join(found)} are not finite everywhere{hint}"
+
+
+def write_job(job: ReportJob, rolled_out: RolledOut, clock: Clock) -> JobResult:
+    """Draws and encodes while other threads measure and film; the metrics file comes last.
+
+    Files are written by the main thread, where a signal can still remove what is half written.
+    """
+    metrics, report = outputs(job)["--metrics"], rolled_out.report
+    files, hashes = _write_pictures(job, report, clock)
+    tree = _measured(rolled_out, clock, 0.9)
+    if job.report:
+        with clock.stage("film", 0.91):
+            media, seconds = rolled_out.media.result()
+        clock.seconds["film"] = seconds
+        with clock.stage("write page", 0.95):
+            _write_page(job.report, tree | {"timings": clock.seconds}, media)
+        files["page"] = job.report
+    with clock.stage("write metrics", 0.98):
+        tree["frames"] = hashes
+        tree["files"] = {name: path.name for name, path in files.items()}
+        tree["timings"] = clock.seconds
+        tree = plain(tree)
+        write_metrics(metrics, tree)
+    return JobResult(tree, {**files, "metrics": metrics}, tuple(tree["notes"]))
+
+
+def _measured(rolled_out: RolledOut, clock: Clock, done: float) -> dict[str, Any]:
+    """The metrics tree, once it is there."""
+    with clock.stage("measure", done):
+        numbers, seconds = rolled_out.numbers.result()
+    clock.seconds["measure"] = seconds
+    return {**rolled_out.provenance, **numbers}
+
+
+def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    return work(), time.perf_counter() - start
+
+
+def _write_pictures(
+    job: ReportJob, report: "Report", clock: Clock
+) -> tuple[dict[str, Path], dict[str, Any]]:
+    """Videos, stills, arrays: the files by what they are, and what the raw frames hash to."""
+    from openloop_cli.encode import write_npz, write_video
+    from openloop_cli.encode.frames import frames_sha256
+    from openloop_cli.encode.still import report_still, write_still
+    from openloop_cli.report import report_arrays
+
+    files: dict[str, Path] = {}
+    hashes: dict[str, Any] = {}
+    video, still = job.out.suffix.lower() in VIDEO_KINDS, job.out.suffix.lower() == STILL
+    pictures = report.pictures if video or still else report.loop.image_keys
+    for i, name in enumerate(pictures):
+        with clock.stage("draw", 0.7 + 0.28 * i / len(pictures)):
+            frames = report.frames(name, show=job.show or SHOWN, style=job.style, scale=job.scale)
+            hashes[name] = {"sha256": frames_sha256(frames), "shape": list(frames.shape)}
+        if video:
+            path = out_path(job.out, name, len(pictures))
+            with clock.stage("encode", 0.75 + 0.23 * i / len(pictures)):
+                write_video(path, frames, job.fps)
+            files[f"video/{name}"] = path
+        if still:
+            path = out_path(job.out, name, len(pictures))
+            show = job.show or SHOWN_STILL
+            write_still(path, report_still(report, name, show, job.scale))
+            files[f"still/{name}"] = path
+    for arrays in {job.save_arrays, None if video or still else job.out} - {None}:
+        assert arrays is not None
+        with clock.stage("write arrays", 0.95):
+            write_npz(arrays, report_arrays(report, job.show or SHOWN))
+        files["arrays"] = arrays
+    return files, hashes
+
+
+def _media(report: "Report", fps: float) -> "Media":
+    from openloop_cli.page.of_report import report_media
+
+    return report_media(report, fps)
+
+
+def _write_page(path: Path, tree: dict[str, Any], media: "Media | None") -> None:
+    from openloop_cli.page import PageEntry, write_page
+
+    write_page(path, [PageEntry(tree)], media=media)
+
+
+def out_path(out: Path, name: str, count: int) -> Path:
+    """`video.mp4`, or `video.<name>.mp4` when there are several pictures."""
+    if count == 1:
+        return out
+    return out.with_name(f"{out.stem}.{name.replace('/', '_')}{out.suffix}")

@@ -1,0 +1,1 @@
+"""World models that can be rolled out: each a folder of pure functions on its own parameters."""

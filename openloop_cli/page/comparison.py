@@ -1,0 +1,115 @@
+"""A comparison -> one HTML page: a table for each key, all curves, and, with pictures, a video in
+which truth and every checkpoint stand side by side."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openloop_cli.arrays import Array
+from openloop_cli.compare.compare import Comparison, Row, cell_text, mark
+from openloop_cli.draw.curves.chart import numbers
+from openloop_cli.draw.grid import image_row
+from openloop_cli.measures.measure import ERROR_METRIC
+from openloop_cli.page import (
+    Media,
+    PageEntry,
+    Table,
+    make_player,
+    order_windows,
+    write_page,
+)
+from openloop_cli.page.words import leading_key
+from openloop_cli.text import clean
+
+Videos = Mapping[str, Array]
+"""By image key, uint8 (B, T, H, W, C)."""
+
+
+def write_comparison_page(
+    path: Path,
+    comparison: Comparison,
+    *,
+    truth: Videos | None = None,
+    predictions: Sequence[tuple[str, Videos]] = (),
+    fps: float = 10,
+) -> None:
+    """Write the page, whole or not at all.
+
+    Args:
+      truth, predictions: What the page shows moving, of all measured windows; the latter with
+        what each checkpoint is called.
+
+    Raises:
+      OutputError: A place that cannot be written.
+    """
+    media = _media(comparison, truth, predictions, fps) if truth and predictions else None
+    reference = comparison.against
+    order = [reference, *(i for i in range(len(comparison.entries)) if i != reference)]
+    entries = [comparison.entries[i] for i in order]
+    write_page(
+        path,
+        [PageEntry(entry.tree, entry.label) for entry in entries],
+        media=media,
+        tables=_tables(comparison),
+    )
+
+
+def _tables(comparison: Comparison) -> list[Table]:
+    """One for each key; the first says what the marks mean."""
+    keys = list(dict.fromkeys(row.key for row in comparison.rows))
+    how = "paired bootstrap over the windows" if comparison.paired else "independent windows"
+    reference = comparison.entries[comparison.against].label
+    note = (
+        f"▲ better, ▼ worse than {reference} ({how}, 95 % for all marks together);"
+        " without a mark they cannot be told apart."
+    )
+    return [_table(comparison, key, "" if i else note) for i, key in enumerate(keys)]
+
+
+def _table(comparison: Comparison, key: str, note: str) -> Table:
+    rows = [row for row in comparison.rows if row.key == key]
+    unit = next((row.unit for row in rows if row.unit), "")
+    return Table(
+        title=f"{clean(key)}: {unit}" if unit else clean(key),
+        columns=["checkpoint", *(row.title for row in rows)],
+        rows=[
+            [entry.label, *(_cell(row, index) for row in rows)]
+            for index, entry in enumerate(comparison.entries)
+        ],
+        note=note,
+    )
+
+
+def _cell(row: Row, index: int) -> str:
+    change = row.cells[index]
+    sign = mark(change)
+    return f"{cell_text(row, index)} {sign} {change.verdict}" if sign else cell_text(row, index)
+
+
+def _media(
+    comparison: Comparison,
+    truth: Videos,
+    predictions: Sequence[tuple[str, Videos]],
+    fps: float,
+) -> Media:
+    reference = comparison.entries[comparison.against]
+    windows = order_windows(*_leading_errors(reference.tree))
+    keys = [key for key in truth if all(key in videos for _, videos in predictions)]
+    context = len(next(iter(truth.values()))[0]) - reference.horizon
+    players = []
+    for key in keys:
+        rows = [image_row("truth", truth[key])]
+        rows += [image_row(label, videos[key]) for label, videos in predictions]
+        players.append(make_player(key, rows, windows, context, fps, len(keys)))
+    return Media(windows, context, context + reference.horizon, fps, tuple(players))
+
+
+def _leading_errors(tree: Mapping[str, Any]) -> tuple[Array, str]:
+    """The error of each window, (B,), of the key that the headline is about, and its metric."""
+    found = tree["observations"][leading_key(tree)]
+    rows = [numbers(row) for row in found["per_window"]["model"]]
+    known = [[value for value in row if value is not None] for row in rows]
+    errors = [sum(row) / max(1, len(row)) for row in known]
+    return np.array(errors, np.float64), ERROR_METRIC[found["kind"]]

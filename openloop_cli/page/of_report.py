@@ -1,0 +1,64 @@
+"""Report -> what a page shows of it that moves: windows, videos, traces."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from openloop_cli.arrays import Array
+from openloop_cli.measures.measure import imagined_error
+from openloop_cli.page.media import Media, Trace, make_player, order_windows
+
+if TYPE_CHECKING:
+    from openloop_cli.report import Report
+    from openloop_cli.rollout.result import OpenLoop
+
+MOST_DIMENSIONS = 12
+
+
+def report_media(report: "Report", fps: float = 10) -> Media:
+    """The windows, videos and traces of one report; does not wait for all its numbers."""
+    loop = report.loop
+    error, metric = imagined_error(loop, next(iter(loop.image_keys or loop.truth)))
+    known = np.isfinite(error)
+    mean = np.where(known, error, 0).sum(1) / np.maximum(1, known.sum(1))
+    windows = order_windows(mean, metric)
+    players = []
+    for key in loop.image_keys:
+        share = len(loop.image_keys)
+        players.append(make_player(key, report.rows(key), windows, loop.context, fps, share))
+    traces = make_traces(report, [window.index for window in windows])
+    return Media(windows, loop.context, loop.reward.shape[1], fps, tuple(players), tuple(traces))
+
+
+def make_traces(report: "Report", order: Sequence[int]) -> list[Trace]:
+    """Reward and each dimension of each vector key, of these windows."""
+    loop = report.loop
+    traces = [Trace("reward", loop.reward[order], {"predicted": loop.model.reward[order]})]
+    for key in loop.vector_keys:
+        recorded = _flat(loop.truth[key])[order].astype(np.float32)
+        recorded = np.where(np.isneginf(recorded), 0, recorded)
+        predicted = _flat(loop.model.prediction[key])[order].astype(np.float32)
+        spread = _spread(loop, key, order)
+        # Those that move the most tell the most.
+        moved = np.argsort(-recorded.std((0, 1)), kind="stable")[:MOST_DIMENSIONS]
+        for d in sorted(int(i) for i in moved):
+            title = f"{key}[{d}]" if recorded.shape[-1] > 1 else key
+            low, high = (x[..., d] for x in spread) if spread else (None, None)
+            said = {"predicted": predicted[..., d]}
+            traces.append(Trace(title, recorded[..., d], said, low, high))
+    return traces
+
+
+def _spread(loop: "OpenLoop", key: str, order: Sequence[int]) -> tuple[Array, Array] | None:
+    """One standard deviation of the futures around their mean, (W, T, D) twice; NaN before."""
+    if not loop.futures or key not in loop.futures.std:
+        return None
+    mean, std = (_flat(x[key])[order] for x in (loop.futures.mean, loop.futures.std))
+    seen = np.full((len(std), loop.context, std.shape[-1]), np.nan, np.float32)
+    return np.concatenate([seen, mean - std], 1), np.concatenate([seen, mean + std], 1)
+
+
+def _flat(x: Array) -> Array:
+    """(B, T, …) -> (B, T, D)."""
+    return x.reshape((*x.shape[:2], -1))

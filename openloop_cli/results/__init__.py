@@ -1,0 +1,1 @@
+"""Result files: only here are their keys spelled, written and read."""

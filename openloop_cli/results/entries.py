@@ -1,0 +1,161 @@
+"""One checkpoint's metrics tree as comparisons take it: its parts checked when they are asked for.
+
+The trees come from files that others may have edited or that another openloop wrote, so every part
+is checked for its shape; what is missing is told with its path.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from openloop_cli.arrays import Array
+from openloop_cli.errors import MetricsError
+from openloop_cli.results.metric_names import path_text
+from openloop_cli.text import clean
+
+# What must be the same for windows to be paired, and for a comparison to be of the model alone.
+PAIRED = ("windows", "length", "context")
+DRAWN = ("seed", "latents")
+
+_AGAIN = "render it again with this openloop, without --no-evaluate"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A metrics tree, what it is called in tables, and where it is from, for errors."""
+
+    label: str
+    tree: Mapping[str, Any]
+    source: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it is from, as errors say it."""
+        return self.source or self.label
+
+    @property
+    def keys(self) -> list[str]:
+        """The observation keys that have a headline."""
+        return list(self.part(Mapping, "headline"))
+
+    @property
+    def step(self) -> int | None:
+        """The checkpoint's environment step."""
+        step = self.part(Mapping, "checkpoint").get("step")
+        return step if isinstance(step, int) else None
+
+    @property
+    def run(self) -> str:
+        """The run's name; empty when unknown."""
+        name = self.tree["run"].get("name") if isinstance(self.tree.get("run"), Mapping) else None
+        return clean(name, 60) if isinstance(name, str) else ""
+
+    @property
+    def windows(self) -> list[str]:
+        """The windows' ids."""
+        return [str(name) for name in self.part(list, "rollout", "windows")]
+
+    @property
+    def horizon(self) -> int:
+        """How many steps were imagined."""
+        length, context = (self.part(int, "rollout", name) for name in ("length", "context"))
+        return int(length) - int(context)
+
+    def part(self, kind: Any, *names: str) -> Any:
+        """What stands at a path, of that kind.
+
+        Raises:
+          MetricsError: Nothing, or something else, stands there.
+        """
+        value: Any = self.tree
+        for name in names:
+            if not isinstance(value, Mapping) or name not in value:
+                raise MetricsError(f"{self.place}: {path_text(*names)}: missing", hint=_AGAIN)
+            value = value[name]
+        if not isinstance(value, kind):
+            words = f"expected {_word(kind)}, found {_word(type(value))}"
+            raise MetricsError(f"{self.place}: {path_text(*names)}: {words}")
+        return value
+
+    def number(self, *names: str) -> float | None:
+        """A number, None where it is undefined."""
+        value = self.part((int, float, type(None)), *names)
+        return None if value is None else float(value)
+
+    def has(self, *names: str) -> bool:
+        """Whether something stands there."""
+        value: Any = self.tree
+        for name in names:
+            if not isinstance(value, Mapping) or name not in value:
+                return False
+            value = value[name]
+        return True
+
+    def rows(self, *names: str) -> Array:
+        """Numbers by window and imagined step, (B, H) float64, NaN where undefined."""
+        return self._array(self.part(list, *names), (len(self.windows), self.horizon), names)
+
+    def column(self, *names: str) -> Array:
+        """A number for each window, (B,)."""
+        return self._array(self.part(list, *names), (len(self.windows),), names)
+
+    def steps(self, *names: str) -> Array:
+        """A number for each imagined step, (H,)."""
+        return self._array(self.part(list, *names), (self.horizon,), names)
+
+    def _array(self, value: Any, shape: tuple[int, ...], names: tuple[str, ...]) -> Array:
+        flat = _flat(value, shape)
+        if flat is None:
+            raise MetricsError(
+                f"{self.place}: {path_text(*names)}: expected {shape} numbers, found others"
+            )
+        return np.array(flat, np.float64).reshape(shape)
+
+
+def what_differs(first: Entry, other: Entry, names: tuple[str, ...]) -> list[str]:
+    """What the two were not rolled out alike in, in words: `context (25 and 20 steps)`."""
+    differing = []
+    for name in names:
+        a, b = (entry.part(object, "rollout", name) for entry in (first, other))
+        if a == b:
+            continue
+        if name == "windows":
+            common = len({str(x) for x in first.windows} & {str(x) for x in other.windows})
+            words = f"{len(first.windows)} and {len(other.windows)}, {common} of them the same"
+            differing.append(f"windows ({words})")
+        else:
+            differing.append(f"{name} ({clean(str(a), 40)} and {clean(str(b), 40)})")
+    return differing
+
+
+def _flat(value: Any, shape: tuple[int, ...]) -> list[float] | None:
+    """The numbers of nested lists of exactly this shape, None for any other."""
+    if not shape:
+        if value is None:
+            return [math.nan]
+        small = isinstance(value, (int, float)) and not isinstance(value, bool)
+        return [float(value)] if small and abs(value) < 1e300 else None
+    if not isinstance(value, list) or len(value) != shape[0]:
+        return None
+    numbers: list[float] = []
+    for item in value:
+        found = _flat(item, shape[1:])
+        if found is None:
+            return None
+        numbers += found
+    return numbers
+
+
+def _word(kind: Any) -> str:
+    words = {
+        Mapping: "a group",
+        dict: "a group",
+        list: "a list",
+        str: "text",
+        int: "a whole number",
+    }
+    words |= {float: "a number", bool: "true or false", type(None): "null"}
+    return "a number" if isinstance(kind, tuple) else words.get(kind, "something else")

@@ -1,0 +1,38 @@
+"""Text from strangers made safe to show: on a terminal, in HTML and XML, in Markdown.
+
+Names of runs, keys and parameters come from files that anybody may have written. They can hold
+escape sequences that rewrite a terminal, right-to-left marks that turn a line around, markup, line
+breaks, or a million characters. Everything that is shown passes through one of these functions
+once, where it leaves the program; what is written as JSON keeps the name as it is.
+"""
+
+import html
+import re
+import unicodedata
+
+MOST = 200
+"""Characters of a name that are shown; enough to recognise it, too few to flood a screen."""
+
+
+def clean(text: object, most: int = MOST) -> str:
+    """Text on one line without characters that act instead of showing: control, format (such as
+    right-to-left marks), unpaired and private ones become U+FFFD; cut at `most` characters."""
+    found = str(text)
+    # Unicode's general category C is "other": Cc, Cf, Cs, Co, Cn.
+    kept = "".join("\ufffd" if unicodedata.category(c)[0] == "C" else c for c in found[:most])
+    return kept + "…" * (len(found) > most)
+
+
+def markup(text: object, most: int = MOST) -> str:
+    """`clean` text inside HTML, SVG or XML, as content or as a quoted attribute."""
+    return html.escape(clean(text, most), quote=True)
+
+
+def markdown(text: object, most: int = 500) -> str:
+    """`clean` text as Markdown shows it letter by letter, on one line: no table breaks, and no
+    link, image, mention or HTML comes of it."""
+    kept = " ".join(clean(str(text).replace("\n", " "), most).split())
+    kept = re.sub(r"([\\`*_{}\[\]()#+!|~$^=])", r"\\\1", kept)
+    kept = kept.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # A bare address becomes no link, and nobody is called by name.
+    return kept.replace("://", ":&#8203;//").replace("www.", "www&#8203;.").replace("@", "&#64;")
