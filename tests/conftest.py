@@ -23,14 +23,18 @@ def pytest_xdist_make_scheduler(config, log):
 
 @pytest.fixture(scope="session", autouse=True)
 def compiled_programs(tmp_path_factory) -> Iterator[None]:
-    """One compilation cache for all processes of this test run, and none of the user's own."""
+    """One compilation cache for all processes of this test run, and none of the user's own.
+
+    OPENLOOP_TEST_CACHE names a folder that keeps it for the next run.
+    """
     from openloop_cli.cache import enable_cache
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
+    kept = os.environ.get("OPENLOOP_TEST_CACHE")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OPENLOOP_CACHE_DIR", str(folder / "programs"))
+        patch.setenv("OPENLOOP_CACHE_DIR", kept or str(folder / "programs"))
         assert enable_cache() is None
         yield
 
