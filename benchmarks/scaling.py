@@ -38,7 +38,7 @@ from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.jobs.report import Clock
 from openloop_cli.models.model import Model, place_model
 from openloop_cli.replay import choose_windows, open_replay, read_windows
-from openloop_cli.report import make_report
+from openloop_cli.reporting import make_report
 from openloop_cli.rollout.roll_out import load_model, roll_out
 from openloop_cli.run import open_run
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from openloop_cli.errors import OpenloopError
     from openloop_cli.jobs.report import ReportJob, run_job
     from openloop_cli.replay import open_replay
-    from openloop_cli.report import make_report
+    from openloop_cli.reporting import make_report
     from openloop_cli.rollout.roll_out import load_model, roll_out
     from openloop_cli.run import open_run
 
@@ -27,7 +27,7 @@ _HOMES = {
     "OpenloopError": "errors",
     "ReportJob": "jobs.loading",
     "load_model": "rollout.roll_out",
-    "make_report": "report",
+    "make_report": "reporting",
     "open_replay": "replay",
     "open_run": "run",
     "read_checkpoint": "checkpoints",

@@ -6,7 +6,7 @@ import pytest
 from openloop_cli.config import ModelConfig
 from openloop_cli.draw.grid import LINES_NOTE, Caption, Lines, line_frames
 from openloop_cli.errors import OptionError
-from openloop_cli.report import make_report
+from openloop_cli.reporting import make_report
 from openloop_cli.rollout.result import Futures, OpenLoop, Trace
 
 B, T, C = 3, 6, 2

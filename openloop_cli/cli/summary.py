@@ -10,7 +10,7 @@ from rich.text import Text
 
 from openloop_cli.cli.terminal import results_console, say
 from openloop_cli.jobs.report import JobResult
-from openloop_cli.report import horizon_words
+from openloop_cli.reporting import horizon_words
 
 MEANING = {
     "psnr": "PSNR in dB, ↑",

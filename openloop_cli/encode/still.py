@@ -18,7 +18,7 @@ from openloop_cli.draw.grid.explained import default_scale
 from openloop_cli.encode.apng import write_apng
 
 if TYPE_CHECKING:
-    from openloop_cli.report import Report
+    from openloop_cli.reporting import Report
 
 PAPER, INK, SOFT = (255, 255, 255), (27, 30, 35), (96, 102, 112)
 OBSERVED, IMAGINED = (31, 138, 68), (201, 48, 48)

@@ -22,7 +22,7 @@ from openloop_cli.text import clean
 
 if TYPE_CHECKING:
     from openloop_cli.arrays import Array
-    from openloop_cli.report import Report
+    from openloop_cli.reporting import Report
 
 METRICS_ENDING = ".metrics.json"
 

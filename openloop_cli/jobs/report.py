@@ -30,7 +30,7 @@ from openloop_cli.storage.atomic import check_writable
 
 if TYPE_CHECKING:
     from openloop_cli.page import Media
-    from openloop_cli.report import Report
+    from openloop_cli.reporting import Report
     from openloop_cli.rollout.result import OpenLoop
 
 __all__ = ["VIDEO_KINDS", "JobResult", "Progress", "ReportJob", "measure_job", "run_job"]
@@ -125,7 +125,7 @@ def read_job(job: ReportJob, clock: Clock) -> Loaded:
 def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     """Rolls out what was read, and begins to measure it."""
     from openloop_cli.models.model import place_model
-    from openloop_cli.report import make_report
+    from openloop_cli.reporting import make_report
     from openloop_cli.rollout.roll_out import roll_out
 
     run = loaded.run
@@ -202,7 +202,7 @@ def _write_pictures(
     from openloop_cli.encode import write_npz, write_video
     from openloop_cli.encode.frames import frames_sha256
     from openloop_cli.encode.still import report_still, write_still
-    from openloop_cli.report import report_arrays
+    from openloop_cli.reporting import report_arrays
 
     files: dict[str, Path] = {}
     hashes: dict[str, Any] = {}

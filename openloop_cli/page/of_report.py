@@ -10,7 +10,7 @@ from openloop_cli.measures.measure import imagined_error
 from openloop_cli.page.media import Media, Trace, make_player, order_windows
 
 if TYPE_CHECKING:
-    from openloop_cli.report import Report
+    from openloop_cli.reporting import Report
     from openloop_cli.rollout.result import OpenLoop
 
 MOST_DIMENSIONS = 12

@@ -227,7 +227,7 @@ def test_more_memory_than_there_is(run, out, monkeypatch):
     def too_much(*args, **options):
         raise MemoryError("Unable to allocate 34.7 GiB for an array")
 
-    monkeypatch.setattr("openloop_cli.report.explained_grid", too_much)
+    monkeypatch.setattr("openloop_cli.reporting.explained_grid", too_much)
     done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--no-cache", "--quiet")
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == (
