@@ -13,14 +13,30 @@ import unicodedata
 MOST = 200
 """Characters of a name that are shown; enough to recognise it, too few to flood a screen."""
 
+LONGEST_WORD = 400
+"""Characters of a word in a message; paths that people work with are shorter."""
+
 
 def clean(text: object, most: int = MOST) -> str:
     """Text on one line without characters that act instead of showing: control, format (such as
     right-to-left marks), unpaired and private ones become U+FFFD; cut at `most` characters."""
     found = str(text)
-    # Unicode's general category C is "other": Cc, Cf, Cs, Co, Cn.
-    kept = "".join("\ufffd" if unicodedata.category(c)[0] == "C" else c for c in found[:most])
+    kept = visible(found[:most]).replace("\n", "\ufffd")
     return kept + "…" * (len(found) > most)
+
+
+def visible(text: str) -> str:
+    """The same text, on as many lines, without characters that act instead of showing."""
+    return "".join("\ufffd" if _acts(c) else c for c in text)
+
+
+def message(text: object, most: int = 2000) -> str:
+    """A whole line of our own, `clean`, that quotes foreign names: the middle of a long word is
+    left out, so that no name hides what is said about it."""
+    shorter = re.sub(
+        rf"\S{{{LONGEST_WORD + 1},}}", lambda word: f"{word[0][:200]}…{word[0][-80:]}", str(text)
+    )
+    return clean(shorter, most)
 
 
 def markup(text: object, most: int = MOST) -> str:
@@ -36,3 +52,8 @@ def markdown(text: object, most: int = 500) -> str:
     kept = kept.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # A bare address becomes no link, and nobody is called by name.
     return kept.replace("://", ":&#8203;//").replace("www.", "www&#8203;.").replace("@", "&#64;")
+
+
+def _acts(character: str) -> bool:
+    # Unicode's general category C is "other": Cc, Cf, Cs, Co, Cn.
+    return unicodedata.category(character)[0] == "C" and character != "\n"

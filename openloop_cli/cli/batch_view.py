@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from openloop_cli.cli.terminal import say
+from openloop_cli.cli.terminal import safe_console, say
 from openloop_cli.jobs.outcome import Event, OnEvent
 from openloop_cli.page.index import number_words
 from openloop_cli.results.outcome import DONE, FAILED, SKIPPED, WAITING, Outcome
@@ -95,11 +95,10 @@ def _plain(tally: Tally, event: Event) -> None:
 
 @contextmanager
 def _live(tally: Tally) -> Iterator[OnEvent]:
-    from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    console = Console(stderr=True)
+    console = safe_console(stderr=True)
     with Live(
         get_renderable=lambda: _table(tally), console=console, transient=True, refresh_per_second=5
     ) as live:

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from openloop_cli.cli.terminal import safe_console
 from openloop_cli.inspection import Inspection
 from openloop_cli.inspection.facts import (
     CheckpointFacts,
@@ -28,9 +29,9 @@ Lines = list[tuple[str, str]]
 def print_inspection(found: Inspection) -> None:
     """Everything that was found, section by section."""
     if sys.stdout.isatty():
-        _print_to(Console(highlight=False), found)
+        _print_to(safe_console(), found)
         return
-    console = Console(width=_PIPE_WIDTH, highlight=False)
+    console = safe_console(width=_PIPE_WIDTH)
     with console.capture() as capture:
         _print_to(console, found)
     sys.stdout.write("\n".join(line.rstrip() for line in capture.get().split("\n")))

@@ -207,4 +207,9 @@ def make_settings(
     if windows_from_file is None:
         return job
     ids, length, context = windows_from(windows_from_file)
-    return replace(job, windows=ids, length=job.length or length, context=job.context or context)
+    return replace(
+        job,
+        windows=ids,
+        length=length if job.length is None else job.length,
+        context=context if job.context is None else job.context,
+    )

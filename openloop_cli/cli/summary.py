@@ -11,6 +11,7 @@ from rich.text import Text
 from openloop_cli.cli.terminal import results_console, say
 from openloop_cli.jobs.report import JobResult
 from openloop_cli.reporting import horizon_words
+from openloop_cli.text import clean
 
 MEANING = {
     "psnr": "PSNR in dB, ↑",
@@ -45,7 +46,7 @@ def print_summary(result: JobResult) -> None:
     checkpoint, rollout = tree["checkpoint"], tree["rollout"]
     step = "unknown step" if checkpoint["step"] is None else f"step {checkpoint['step']:,}"
     updates = checkpoint["counters"].get("updates")
-    line = Text.assemble((tree["run"]["name"], "bold"), f"  {step}")
+    line = Text.assemble((clean(tree["run"]["name"]), "bold"), f"  {step}")
     if updates is not None:
         line.append(f", {updates:,} updates")
     console.print(line)
@@ -78,7 +79,7 @@ def _table(headline: Mapping[str, Any]) -> Table:
         horizon = numbers.get("useful_horizon")
         words = horizon_words(horizon) if horizon else "–"
         table.add_row(
-            Text(key, style="bold"), Text(MEANING[numbers["metric"]], "dim"), *cells, words
+            Text(clean(key), style="bold"), Text(MEANING[numbers["metric"]], "dim"), *cells, words
         )
     return table
 
@@ -88,4 +89,4 @@ def _reasons(headline: Mapping[str, Any]) -> Iterator[str]:
     for key, numbers in headline.items():
         horizon = numbers.get("useful_horizon")
         if horizon and (not horizon["at_least"] or horizon["undefined_steps"]):
-            yield f"{key}: {horizon['reason']}"
+            yield f"{clean(key)}: {horizon['reason']}"

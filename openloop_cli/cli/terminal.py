@@ -1,9 +1,16 @@
-"""What the commands share in talking: stderr for people, a progress bar on a terminal only."""
+"""How the commands write to a terminal: results on stdout, messages and progress on stderr.
+
+Keys, run names and paths come from files that anybody may have written. Everything goes through
+`say` or a `safe_console`, which let no character of theirs act on the terminal; no Console is made
+elsewhere.
+"""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from openloop_cli.text import message, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,23 +19,48 @@ if TYPE_CHECKING:
 
 
 def say(line: str, *, style: str = "", lead: int = 0) -> None:
-    """A line to stderr, whole and unwrapped; its first `lead` characters in a style."""
+    """Write one line to stderr, unwrapped; its first `lead` characters in a style."""
+    line = message(line)
     if sys.stderr.isatty():
-        from rich.console import Console
         from rich.text import Text
 
         text = Text(line)
         text.stylize(style, 0, lead or len(line))
-        Console(stderr=True).print(text, soft_wrap=True)
+        safe_console(stderr=True).print(text, soft_wrap=True)
     else:
         _write(line + "\n")
 
 
+def safe_console(**options: Any) -> "Console":
+    """A console that shows text as it is: no markup, and no control characters in it."""
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+    from rich.segment import Segment
+
+    class Visible:
+        """A renderable without characters that act; rich's own styles are no text."""
+
+        def __init__(self, inner: RenderableType) -> None:
+            self.inner = inner
+
+        def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+            for text, style, control in console.render(self.inner, options):
+                yield Segment(text if control else visible(text), style, control)
+
+    class SafeConsole(Console):
+        """Wraps whatever is printed."""
+
+        def print(self, *objects: Any, **how: Any) -> None:
+            super().print(*(x if isinstance(x, str) else Visible(x) for x in objects), **how)
+
+        def render_str(self, text: str, **how: Any) -> Any:
+            return super().render_str(visible(text), **how)
+
+    return SafeConsole(markup=False, emoji=False, highlight=False, **options)
+
+
 def results_console() -> "Console":
     """For results on stdout: as wide as the terminal, and never folded in a pipe or a file."""
-    from rich.console import Console
-
-    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
+    return safe_console(soft_wrap=True, width=None if sys.stdout.isatty() else 160)
 
 
 @contextmanager
@@ -64,7 +96,6 @@ def _plain_lines() -> "Progress":
 
 @contextmanager
 def _bar() -> Iterator["Progress"]:
-    from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -73,7 +104,7 @@ def _bar() -> Iterator["Progress"]:
         BarColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=safe_console(stderr=True), transient=True) as bar:
         # Ctrl-C may end the process at once: nobody would bring the cursor back.
         bar.console.show_cursor(True)
         task = bar.add_task("", total=1.0)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from openloop_cli.cli.terminal import safe_console
+
 _WIDE = 4096
 
 
@@ -13,9 +15,9 @@ _WIDE = 4096
 def stdout() -> Iterator[Console]:
     """A console whose lines end where their words end when nobody looks at them."""
     if sys.stdout.isatty():
-        yield Console(highlight=False)
+        yield safe_console()
         return
-    console = Console(width=_WIDE, highlight=False)
+    console = safe_console(width=_WIDE)
     with console.capture() as capture:
         yield console
     sys.stdout.write("\n".join(line.rstrip() for line in capture.get().split("\n")))

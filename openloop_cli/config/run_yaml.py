@@ -46,7 +46,8 @@ def read_config(path: Path) -> RunConfig:
         run = parse_config(tree, notes)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", hint=error.hint) from None
-    name = Path(str(tree.get("logdir") or "")).name or path.resolve().parent.name
+    logdir = tree.get("logdir")
+    name = Path(logdir if isinstance(logdir, str) else "").name or path.resolve().parent.name
     return replace(run, name=name, source=path, notes=tuple(notes))
 
 
@@ -70,7 +71,7 @@ def parse_config(tree: Mapping[str, Any], notes: list[str]) -> RunConfig:
         model=model,
         replay_context=_typed(tree.get("replay_context", 1), int, "replay_context"),
         report_length=_typed(tree.get("report_length", 32), int, "report_length"),
-        task=str(tree.get("task") or ""),
+        task=_typed(tree.get("task") or "", str, "task"),
     )
 
 
@@ -115,13 +116,17 @@ def _table(tree: Mapping[str, Any], key: str, prefix: str = "") -> Mapping[str, 
 def _typed(value: Any, kind: type, where: str) -> Any:
     """`value` as `kind`; an int may stand for a float and a list of ints for a tuple."""
     if kind is tuple:
-        if isinstance(value, (list, tuple)) and value and all(type(x) is int for x in value):
+        if (
+            isinstance(value, (list, tuple))
+            and value
+            and all(type(x) is int and abs(x) < 1 << 63 for x in value)
+        ):
             return tuple(value)
     elif kind is float:
         if type(value) in (int, float):
             return float(value)
     elif kind is int:
-        if type(value) is int and value >= 0:
+        if type(value) is int and 0 <= value < 1 << 63:  # what arrays can count
             return value
     elif type(value) is kind:
         return value

@@ -13,8 +13,8 @@ from openloop_cli.compare.compare import Comparison, compare
 from openloop_cli.compare.markdown import write_comparison_markdown
 from openloop_cli.compare.tree import comparison_tree
 from openloop_cli.errors import OptionError, OutputError
-from openloop_cli.jobs.loading import SHOWN
-from openloop_cli.jobs.report import VIDEO_KINDS, Progress, ReportJob, measure_job, out_path
+from openloop_cli.jobs.loading import SHOWN, picture_paths
+from openloop_cli.jobs.report import VIDEO_KINDS, Progress, ReportJob, measure_job
 from openloop_cli.results.entries import DRAWN, PAIRED, Entry
 from openloop_cli.results.metrics_file import read_metrics
 from openloop_cli.results.metrics_json import plain, write_metrics
@@ -225,15 +225,14 @@ def write_video(
         raise OptionError(f"--video {video}: the checkpoints have no image key in common")
     steps = " and ".join("?" if e.step is None else f"{e.step:,}" for e, _ in predictions)
     run = comparison.entries[0].run
-    files, show = {}, job.settings.show or SHOWN
+    paths, show = picture_paths(video, keys), job.settings.show or SHOWN
     for key in keys:
         rows = [image_row("truth", pictures.truth[key][:show], note="what happened")]
         rows += [image_row(entry.label, found[key][:show]) for entry, found in predictions]
         caption = Caption(run=run, step=steps, key=key)
         frames = explained_grid(rows, pictures.context, caption, scale=job.settings.scale)
-        files[f"video/{key}"] = out_path(video, key, len(keys))
-        writers.write_video(files[f"video/{key}"], frames, job.settings.fps)
-    return files
+        writers.write_video(paths[key], frames, job.settings.fps)
+    return {f"video/{key}": path for key, path in paths.items()}
 
 
 def _write_page(

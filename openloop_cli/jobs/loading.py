@@ -3,7 +3,10 @@
 `ReportJob` is small and picklable: the command line, batches and a cluster all make one.
 """
 
-from collections.abc import Iterator, Mapping
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from openloop_cli.replay import Choice, Replay, Windows, open_replay
 from openloop_cli.results import metrics_file
 from openloop_cli.run import Run, put_together
 from openloop_cli.storage import place
-from openloop_cli.storage.atomic import resolved
+from openloop_cli.storage.atomic import check_writable, resolved
 
 VIDEO_KINDS = (".mp4", ".gif", ".apng")
 STILL = ".png"
@@ -25,6 +28,7 @@ STILL = ".png"
 MOST_SCALE, MOST_SEED = 128, 2**32 - 1
 SHOWN, SHOWN_STILL = 6, 3
 KINDS = (*VIDEO_KINDS, STILL, ".npz")
+_LONGEST_KEY = 80
 
 
 @dataclass(frozen=True)
@@ -104,7 +108,7 @@ def open_job(job: ReportJob, replay: Replay | None = None) -> Run:
     check_job(job)
     checkpoint = read_checkpoint(job.checkpoint)
     run = put_together(checkpoint, replay or open_replay(job.replay), job.config)
-    _check_outputs_are_no_inputs(job, run)
+    _check_outputs(job, run)
     if job.dtype:
         model = replace(run.config.model, compute_dtype=job.dtype)
         run = replace(run, config=replace(run.config, model=model))
@@ -183,6 +187,24 @@ def outputs(job: ReportJob) -> dict[str, Path]:
     return {option: path for option, path in found.items() if path is not None}
 
 
+def picture_paths(out: Path, names: Sequence[str]) -> dict[str, Path]:
+    """`video.mp4`, or `video.<name>.mp4` for each of several pictures.
+
+    Names are observation keys, which may hold anything; file names hold letters, digits and `._-`,
+    and differ even where letter case does not count.
+    """
+    if len(names) == 1:
+        return {names[0]: out}
+    spelled = {name: re.sub(r"[^A-Za-z0-9._-]", "_", name)[:_LONGEST_KEY] for name in names}
+    count = Counter(text.casefold() for text in spelled.values())
+    paths = {}
+    for name, text in spelled.items():
+        if count[text.casefold()] > 1:
+            text += f"-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
+        paths[name] = out.with_name(f"{out.stem}.{text}{out.suffix}")
+    return paths
+
+
 def windows_from(path: Path) -> tuple[tuple[str, ...], int, int]:
     """The window ids, the length and the context that a metrics.json was made with.
 
@@ -228,10 +250,19 @@ def _check_distinct(found: Mapping[str, Path]) -> None:
             raise OptionError(f"{path}: both {other} and {option} would write this file")
 
 
-def _check_outputs_are_no_inputs(job: ReportJob, run: Run) -> None:
+def _check_outputs(job: ReportJob, run: Run) -> None:
+    """No output is an input, and the videos of several keys, which are known only now, can be
+    written."""
+    found = list(outputs(job).items())
+    images = [key for key in run.spaces.images if not job.keys or key in job.keys]
+    if len(images) > 1 and job.out.suffix.lower() in (*VIDEO_KINDS, STILL):
+        videos = picture_paths(job.out, images).values()
+        for path in videos:
+            check_writable(path)
+        found += [("--out", path) for path in videos]
     chunks = (chunk.path for chunk in run.replay.chunks)
     inputs = [run.config.source, *run.checkpoint.files, *chunks]
-    for option, path in outputs(job).items():
+    for option, path in found:
         target = resolved(path)
         for file in inputs:
             if file is not None and file.name == target.name and resolved(file) == target:

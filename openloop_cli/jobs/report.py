@@ -22,6 +22,7 @@ from openloop_cli.jobs.loading import (
     load_job,
     open_job,
     outputs,
+    picture_paths,
 )
 from openloop_cli.jobs.provenance import provenance
 from openloop_cli.results.metrics_json import plain, write_metrics
@@ -208,22 +209,23 @@ def _write_pictures(
     hashes: dict[str, Any] = {}
     video, still = job.out.suffix.lower() in VIDEO_KINDS, job.out.suffix.lower() == STILL
     pictures = report.pictures if video or still else report.loop.image_keys
+    paths = picture_paths(job.out, list(pictures))
     for i, name in enumerate(pictures):
         with clock.stage("draw", 0.7 + 0.28 * i / len(pictures)):
             frames = report.frames(name, show=job.show or SHOWN, style=job.style, scale=job.scale)
             hashes[name] = {"sha256": frames_sha256(frames), "shape": list(frames.shape)}
         if video:
-            path = out_path(job.out, name, len(pictures))
             with clock.stage("encode", 0.75 + 0.23 * i / len(pictures)):
-                write_video(path, frames, job.fps)
-            files[f"video/{name}"] = path
+                write_video(paths[name], frames, job.fps)
+            files[f"video/{name}"] = paths[name]
         if still:
-            path = out_path(job.out, name, len(pictures))
             show = job.show or SHOWN_STILL
-            write_still(path, report_still(report, name, show, job.scale))
-            files[f"still/{name}"] = path
-    for arrays in {job.save_arrays, None if video or still else job.out} - {None}:
-        assert arrays is not None
+            write_still(paths[name], report_still(report, name, show, job.scale))
+            files[f"still/{name}"] = paths[name]
+    # `--out` last, so that `files` names the same one whatever the seed of Python's hashes.
+    for arrays in (job.save_arrays, None if video or still else job.out):
+        if arrays is None:
+            continue
         with clock.stage("write arrays", 0.95):
             write_npz(arrays, report_arrays(report, job.show or SHOWN))
         files["arrays"] = arrays
@@ -240,10 +242,3 @@ def _write_page(path: Path, tree: dict[str, Any], media: "Media | None") -> None
     from openloop_cli.page import PageEntry, write_page
 
     write_page(path, [PageEntry(tree)], media=media)
-
-
-def out_path(out: Path, name: str, count: int) -> Path:
-    """`video.mp4`, or `video.<name>.mp4` when there are several pictures."""
-    if count == 1:
-        return out
-    return out.with_name(f"{out.stem}.{name.replace('/', '_')}{out.suffix}")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from openloop_cli.errors import OptionError, OutputError
-from openloop_cli.jobs import local
 from openloop_cli.jobs.batch import run_batch
+from openloop_cli.jobs.engines import local
 from openloop_cli.jobs.records import FOLDER
 from openloop_cli.jobs.report import run_job
 from openloop_cli.replay import open_replay

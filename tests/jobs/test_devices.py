@@ -3,7 +3,7 @@
 import pytest
 
 from openloop_cli.errors import OptionError
-from openloop_cli.jobs import devices
+from openloop_cli.jobs.engines import devices
 from openloop_cli.jobs.engines.devices import Devices, core_shares, find_shares, gpu_shares
 
 

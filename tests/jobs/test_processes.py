@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from openloop_cli.jobs import parallel
 from openloop_cli.jobs.batch import run_batch
+from openloop_cli.jobs.engines import processes
 from openloop_cli.jobs.engines.processes import parallel_engine
 from openloop_cli.jobs.outcome import ENCODING, ROLLING
 from openloop_cli.jobs.plan import Item
@@ -41,12 +41,12 @@ def crews(monkeypatch):
     """The crews that engines make, to look into."""
     made = []
 
-    class Crew(parallel._Crew):
+    class Crew(processes._Crew):
         def __init__(self, *args):
             super().__init__(*args)
             made.append(self)
 
-    monkeypatch.setattr(parallel, "_Crew", Crew)
+    monkeypatch.setattr(processes, "_Crew", Crew)
     return made
 
 
@@ -118,8 +118,8 @@ def test_a_checkpoint_that_kills_its_workers(run, tmp_path, crews):
 
 
 def test_workers_that_cannot_start(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(parallel, "work", os._exit)  # with the pipe for an exit code
-    with pytest.raises(parallel.OpenloopError, match=r"a worker on cpu \d ended as it started: "):
+    monkeypatch.setattr(processes, "work", os._exit)  # with the pipe for an exit code
+    with pytest.raises(processes.OpenloopError, match=r"a worker on cpu \d ended as it started: "):
         run_batch(batch_of(run, tmp_path / "out"), engine=two_workers())
     assert multiprocessing.active_children() == []
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from openloop_cli.errors import CheckpointError, OptionError, OutputError
-from openloop_cli.jobs import local
+from openloop_cli.jobs.engines import local
 from openloop_cli.jobs.watch import ReportClock, Watch, WatchJob
 from openloop_cli.replay import open_replay
 from openloop_cli.results.metrics_file import read_metrics
