@@ -15,7 +15,7 @@ from PIL import Image
 from openloop_cli.arrays import Array
 from openloop_cli.draw.grid import Caption, Legend, Row, text
 from openloop_cli.draw.grid.explained import default_scale
-from openloop_cli.encode.apng import write_apng
+from openloop_cli.encode.animation import write_apng
 
 if TYPE_CHECKING:
     from openloop_cli.reporting import Report

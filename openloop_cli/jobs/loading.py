@@ -14,7 +14,7 @@ import numpy as np
 
 from openloop_cli.arrays import Params
 from openloop_cli.checkpoints import read_checkpoint
-from openloop_cli.encode.gif import MOST_FPS
+from openloop_cli.encode.animation import MOST_FPS
 from openloop_cli.errors import MetricsError, OptionError, OutputError
 from openloop_cli.replay import Choice, Replay, Windows, open_replay
 from openloop_cli.results import metrics_file

@@ -5,9 +5,8 @@ import hashlib
 import numpy as np
 import pytest
 
-from openloop_cli.encode.apng import write_apng
+from openloop_cli.encode.animation import write_apng, write_gif
 from openloop_cli.encode.frames import checked, frames_sha256
-from openloop_cli.encode.gif import write_gif
 from openloop_cli.encode.video import write_mp4
 from openloop_cli.errors import OutputError
 

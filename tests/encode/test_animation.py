@@ -1,10 +1,11 @@
-"""GIF: number, order and time of frames, and colours close to what they were."""
+"""GIF: number, order and time of frames, and colours close to what they were. APNG: every pixel
+of every frame."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from openloop_cli.encode.gif import durations, write_gif
+from openloop_cli.encode.animation import durations, write_apng, write_gif
 from openloop_cli.errors import OutputError
 
 
@@ -106,3 +107,71 @@ def test_durations_add_up():
     assert sum(durations(100, 15, unit=10)) == 6670
     assert sum(durations(100, 15, unit=1)) == 6667
     assert set(durations(100, 15, unit=1)) == {66, 67}
+
+
+def test_neither_copies_an_array_it_is_given(tmp_path, monkeypatch):
+    """A long video is in memory once; `numpy.stack` would make it twice."""
+    video = few_colours()
+    stacked = []
+    monkeypatch.setattr(
+        np, "stack", lambda x, *a, stack=np.stack: stacked.append(stack(x)) or stacked[-1]
+    )
+    write_gif(tmp_path / "a.gif", video, 10)
+    write_apng(tmp_path / "a.apng", video, 10)
+    # Only the GIF's palette indices, one byte for each pixel.
+    assert [x.shape for x in stacked] == [video.shape[:3]]
+    assert {x.dtype for x in stacked} == {np.dtype(np.uint8)}
+
+
+def test_frames_may_come_one_by_one(tmp_path):
+    video = few_colours()
+    for write, name in ((write_gif, "a.gif"), (write_apng, "a.apng")):
+        write(tmp_path / f"whole-{name}", video, 10)
+        write(tmp_path / name, iter(video), 10)
+        assert (tmp_path / name).read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
+
+
+def decode_apng(path):
+    with Image.open(path) as image:
+        frames, times = [], []
+        for index in range(getattr(image, "n_frames", 1)):
+            image.seek(index)
+            frames.append(np.asarray(image.convert("RGB")))
+            times.append(image.info.get("duration"))
+        return np.stack(frames), times, image.info.get("loop")
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (33, 41), (1, 1)])
+def test_exact_round_trip(tmp_path, size):
+    video = noise(9, *size, 3)
+    write_apng(tmp_path / "a.apng", video, 15)
+    found, times, loop = decode_apng(tmp_path / "a.apng")
+    np.testing.assert_array_equal(found, video)
+    assert sum(times) == pytest.approx(9 * 1000 / 15, abs=0.6)
+    assert loop == 0
+
+
+def test_identical_frames_stay_as_many_as_they_were(tmp_path):
+    video = noise(3, 16, 16, 3)[[0, 0, 1, 1, 1, 2, 0, 0]]
+    write_apng(tmp_path / "a.apng", video, 10)
+    found, times, _ = decode_apng(tmp_path / "a.apng")
+    np.testing.assert_array_equal(found, video)
+    assert times == [100.0] * 8
+
+
+def test_a_single_frame_is_a_plain_png(tmp_path):
+    video = noise(1, 16, 16, 3)
+    write_apng(tmp_path / "a.png", video, 10)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), video[0])
+
+
+def test_two_apngs_are_the_same_bytes(tmp_path):
+    for name in ("a.apng", "b.apng"):
+        write_apng(tmp_path / name, noise(4, 16, 16, 3), 15)
+    assert (tmp_path / "a.apng").read_bytes() == (tmp_path / "b.apng").read_bytes()
