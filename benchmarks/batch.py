@@ -53,7 +53,7 @@ STAGES = {
         *("write page", "write metrics"),
     ),
 }
-TINY = ("--length", "6", "--sequences", "3", "--show", "2", "--scale", "2")
+TINY = ("--length", "6", "--num-windows", "3", "--show", "2", "--scale", "2")
 MACHINE = """
 import os, jax
 cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -127,7 +127,7 @@ def encode_all(params: Any, config: Any, spaces: Any, obs: Any, dtype: Any, _: i
 def prepared(size: str, count: int, length: int) -> tuple[Model, Windows]:
     if size == "sample":
         run = open_run(SAMPLE, SAMPLE)
-        _, windows = run.choose_windows(length=length, count=count)
+        _, windows = run.choose_windows(length=length, num_windows=count)
         return load_model(run), windows
     return synthetic(size, count, length)
 

@@ -168,7 +168,7 @@ def report_turn(model: Model, length: int, windows: int, samples: int = 1) -> di
     with clock.stage("reading", 0):
         run = open_run(SAMPLE, SAMPLE)
         # A length beyond an episode's would leave no window without a reset.
-        _, found = run.choose_windows(length=length, count=windows, episode_safe=False)
+        _, found = run.choose_windows(length=length, num_windows=windows, allow_resets=True)
     with clock.stage("rollout", 0):
         roll_out(model, found, context=context, samples=samples)
     with clock.stage("evaluated rollout", 0):

@@ -1,7 +1,7 @@
 """Open-loop predictions of a world model, from what a run left on disk.
 
     run = open_run("logdir/run", "logdir/run")               # a checkpoint and its replay
-    choice, windows = run.choose_windows(length=50, count=6)
+    choice, windows = run.choose_windows(length=50, num_windows=6)
     loop = roll_out(load_model(run), windows, context=25)
     report = make_report(loop, run.config.model, name=run.name)
     report.tree["headline"], report.frames("image")          # in a notebook it shows itself

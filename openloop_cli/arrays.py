@@ -1,6 +1,6 @@
 """The glossary: one letter for each dimension, one name for each kind of array.
 
-    B  windows (sequences)            H  image height
+    B  windows                        H  image height
     T  steps of a window              W  image width
     K  replay-context steps before T  C  image channels
     D  deterministic state (deter)    S  categorical latents (stoch)

@@ -1,17 +1,20 @@
 """What can go wrong for a user: one line that says what, where, and what to do next.
 
-Every error raised on purpose is an `OpenloopError`; the command line prints it and exits
-with code 1. Anything else that escapes is our own bug and keeps its traceback.
+Every error raised on purpose is an `OpenloopError`; the command line prints it and exits with its
+code: 2 for wrong usage (`OptionError`), 1 for all others. Anything else that escapes is our own bug
+and keeps its traceback.
 """
 
 
 class OpenloopError(Exception):
-    """A mistake in what we were given, told in one line.
+    """An error in what we were given; its message is one line.
 
     Args:
       message: The place, what was expected and what was found.
       hint: What to do next; may be empty.
     """
+
+    exit_code = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -27,19 +30,21 @@ class CheckpointError(OpenloopError):
 
 
 class ConfigError(OpenloopError):
-    """A config.yaml cannot be read or names something that we do not know."""
+    """A config.yaml or a table cannot be read, or holds a value that is not supported."""
 
 
 class ParamsError(OpenloopError):
-    """Parameters are missing or have other shapes than the config asks for."""
+    """Parameters are missing, or their shapes differ from those that the config implies."""
 
 
 class ReplayError(OpenloopError):
-    """A replay holds no usable windows, or not the ones that were asked for."""
+    """A replay has no usable windows, or not the requested ones."""
 
 
 class OptionError(OpenloopError):
-    """An option's value does not go with the run that it is applied to."""
+    """Wrong usage: an option's value is invalid, or does not fit the run or the other options."""
+
+    exit_code = 2
 
 
 class OutputError(OpenloopError):
@@ -51,4 +56,4 @@ class MetricsError(OpenloopError):
 
 
 class RemoteError(OpenloopError):
-    """A place on the network cannot be reached, or is of no kind that we know."""
+    """A remote address cannot be reached, or its kind is not supported."""

@@ -74,18 +74,19 @@ class Run:
         *,
         length: int | None = None,
         context: int | None = None,
-        count: int = 16,
+        num_windows: int = 16,
         seed: int = 0,
-        episode_safe: bool = True,
+        allow_resets: bool = False,
     ) -> tuple[Choice, Windows]:
         """Windows of `length` steps spread over the whole replay, and how they were found.
 
         Args:
           length: None takes the run's report length.
-          context: Steps that will be observed, None for half; no episode starts after them.
+          context: Context steps, None for half of the window.
+          allow_resets: Whether an episode may start in the imagined part.
 
         Raises:
-          ReplayError: No window of that length, or none that is episode-safe.
+          ReplayError: No window of that length, or none without a reset in its imagined part.
         """
         length = length or self.config.report_length
         return choose_and_read(
@@ -93,9 +94,9 @@ class Run:
             length=length,
             replay_context=self.config.replay_context,
             context=context or length // 2,
-            count=count,
+            count=num_windows,
             seed=seed,
-            episode_safe=episode_safe,
+            allow_resets=allow_resets,
             keys=self.needed_keys,
         )
 

@@ -79,13 +79,13 @@ def blocks_of(size: int | None):
 )
 def test_each_device_computes_what_one_would(run, count, share, samples):
     """Also where windows do not divide by the devices, or are fewer."""
-    _, windows = run.choose_windows(length=LENGTH, count=count)
+    _, windows = run.choose_windows(length=LENGTH, num_windows=count)
     assert_same_bits(run, windows, one_device=share, samples=samples)
 
 
 def test_several_blocks(run):
     """Another window's context may lie in another block and on another device."""
-    _, windows = run.choose_windows(length=LENGTH, count=9)
+    _, windows = run.choose_windows(length=LENGTH, num_windows=9)
     assert_same_bits(run, windows, four=4, one_device=1)
 
 
@@ -99,7 +99,7 @@ def test_other_observations():
 
 
 def test_as_one_device_in_one_block(run):
-    _, windows = run.choose_windows(length=LENGTH, count=8)
+    _, windows = run.choose_windows(length=LENGTH, num_windows=8)
     sharded, one = (roll_out(m, windows, context=CONTEXT, evaluate=True) for m in both(run))
     np.testing.assert_array_equal(sharded.model.stoch, one.model.stoch)
     for name, x in leaves(one).items():
@@ -111,7 +111,7 @@ def test_as_one_device_in_one_block(run):
 @pytest.fixture(scope="module")
 def compiled(run) -> dict[str, str]:
     """The two programs of a rollout as they are compiled for the devices."""
-    _, windows = run.choose_windows(length=LENGTH, count=8)
+    _, windows = run.choose_windows(length=LENGTH, num_windows=8)
     texts = {}
 
     def spy(name):
@@ -135,7 +135,7 @@ def test_nothing_needless_is_exchanged(compiled, name, exchanged):
 
 
 def test_windows_and_parameters_lie_where_they_should(run):
-    _, windows = run.choose_windows(length=LENGTH, count=8)
+    _, windows = run.choose_windows(length=LENGTH, num_windows=8)
     model, _ = both(run)
     assert all(x.sharding.is_fully_replicated for x in model.params.values())
     seen = {}

@@ -94,7 +94,7 @@ def test_render(run):
     assert calls == [[
         "render", "--seed=0", "--out=openloop-report/openloop.mp4",
         "--metrics=openloop-report/metrics.json", "--report=openloop-report/openloop.html",
-        "--sequences=16", "--length=32",
+        "--num-windows=16", "--length=32",
         "--", "ckpt", "replay",
     ]]  # fmt: skip
     assert outputs == {
@@ -105,8 +105,8 @@ def test_render(run):
 
 def test_render_on_the_windows_of_a_baseline(run):
     _, calls, _ = run("Render", checkpoint="c", replay="r", baseline="old.json", length="32")
-    assert "--windows-from=old.json" in calls[0]
-    assert not any(x.startswith(("--length", "--sequences")) for x in calls[0])
+    assert "--window=old.json" in calls[0]
+    assert not any(x.startswith(("--length", "--num-windows")) for x in calls[0])
 
 
 def test_the_options_exist(run):

@@ -54,7 +54,7 @@ def test_one_device_is_given_no_mesh_and_compiles_three_programs(tmp_path):
     """What several devices need costs nothing where there is one."""
     folder = make_run(tmp_path / "made_up")
     run = open_run(folder, folder)
-    _, windows = run.choose_windows(length=7, count=7)
+    _, windows = run.choose_windows(length=7, num_windows=7)
     model = place_model(run.read_params(), run.config.model, run.spaces, device="cpu")
     assert model.mesh is None
     blocks._COMPILED.clear()
@@ -78,7 +78,7 @@ def test_cores_share_the_windows_of_a_cpu(cores, tmp_path, monkeypatch):
     """Seven windows in as many blocks as there are cores, but of three windows at least."""
     folder = make_run(tmp_path / "made_up")
     run = open_run(folder, folder)
-    _, windows = run.choose_windows(length=7, count=7)
+    _, windows = run.choose_windows(length=7, num_windows=7)
     model = place_model(run.read_params(), run.config.model, run.spaces, device="cpu")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
     parts = blocks.Blocks(model, model_inputs(windows, run.spaces, model.config.dyn), 3, 7)

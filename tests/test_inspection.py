@@ -80,7 +80,7 @@ def test_replay_counts_episodes_and_windows(run):
     assert (found.episodes.shortest, found.episodes.mean, found.episodes.longest) == (16, 20.5, 25)
     assert found.windows.fit == 60 - 9 + 1
     # By hand: starts s with a first step in s + 5 … s + 8 are unsafe, for 25 and for 41.
-    assert found.windows.episode_safe == 52 - 4 - 4
+    assert found.windows.without_resets == 52 - 4 - 4
     assert found.keys["image"] == {"dtype": "uint8", "shape": (16, 16, 3)}
 
 
@@ -89,7 +89,7 @@ def test_as_many_windows_as_can_be_chosen(run):
     options = {"length": 8, "replay_context": 1, "context": 4, "count": 100, "seed": 0}
     safe = choose_windows(open_replay(run), **options)
     assert safe.candidates == windows.fit
-    assert len(safe.ids) == windows.episode_safe
+    assert len(safe.ids) == windows.without_resets
 
 
 @pytest.mark.parametrize(

@@ -9,88 +9,75 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from openloop_cli.cli import options as o
-from openloop_cli.cli.options import HOW, OUTPUT, Latents, Place, Selection, Style
 
 if TYPE_CHECKING:
     from openloop_cli.jobs.batch import BatchResult, Engine
     from openloop_cli.jobs.sources import Source
 
-WHERE = "Where it runs"
+WHERE = "Parallel work"
 
 
 class Parallel(StrEnum):
-    """What several devices divide among them."""
+    """What several devices share among them."""
 
     windows = "windows"
     checkpoints = "checkpoints"
 
 
 class EngineName(StrEnum):
-    """Where the work is done."""
+    """What runs the jobs."""
 
     local = "local"
     ray = "ray"
 
 
+@o.with_options
 def batch(
     names: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="CKPT... REPLAY",
-            help="Checkpoints: folders, quoted globs, run folders (all of theirs), or - for a list"
-            " on stdin. Then their replay, unless --replay names it.",
+            help="Checkpoints: folders, quoted globs, run folders (all\n"
+            "their checkpoints), or - for a list on stdin.\n"
+            "Then their replay; of a single run its own is used",
             show_default=False,
         ),
     ] = None,
     *,
-    out_dir: o.OutDir,
-    replay: Annotated[
-        list[Place] | None,
-        typer.Option(
-            parser=o.path, help="A replay folder, run folder or chunk file for all; repeatable."
-        ),
-    ] = None,
+    folder: o.Folder,
     runs: Annotated[
         str | None,
         typer.Option(
             metavar="GLOB|TABLE",
-            help="All checkpoints of these run folders, each with its own replay: a quoted glob"
-            " such as 'logdir/*'; or a .yaml or .csv table.",
+            help="All checkpoints of these runs, each with its replay:\n"
+            "a quoted glob, 'logdir/*', or a .yaml or .csv table",
+            show_default=False,
         ),
     ] = None,
-    config: o.Config = None,
-    length: o.Length = None,
-    context: o.Context = None,
-    sequences: o.Sequences = 16,
-    show: o.Show = None,
-    seed: o.Seed = 0,
-    windows: o.Windows = Selection.safe,
-    windows_from: o.WindowsFrom = None,
-    fresh_windows: o.FreshWindows = False,
-    keys: o.Keys = None,
-    latents: o.LatentsBy = Latents.sample,
-    samples: o.Samples = 1,
-    evaluate: o.Evaluate = True,
-    device: o.Device = None,
-    dtype: o.DtypeOf = None,
-    cache: o.Cache = True,
-    style: o.StyleOf = Style.explained,
-    fps: o.Fps = 10,
-    scale: o.Scale = None,
-    format: o.Format = o.Kind.mp4,
-    report: o.Page = True,
-    save_arrays: o.Arrays = False,
+    replay: Annotated[
+        list[o.Place] | None,
+        typer.Option(
+            parser=o.path,
+            metavar="PATH",
+            help="Replay of all checkpoints; repeatable",
+        ),
+    ] = None,
+    windows: o.Windows,
+    details: o.Report,
+    rollout: o.Rollout,
+    pictures: o.Pictures,
     compare: Annotated[
-        bool, typer.Option(help="Compare all at the end.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--compare/--no-compare", help="Write no comparison", rich_help_panel=o.FILES),
     ] = True,
-    force: Annotated[
-        bool, typer.Option("--force", help="Redo also what is there.", rich_help_panel=HOW)
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the index as JSON", rich_help_panel=o.FILES)
     ] = False,
     shard: Annotated[
         str,
         typer.Option(
             metavar="I/N",
-            help="Only the Ith of N parts, I from 1 to N.",
+            help="Only the Ith of N parts, I from 1 to N",
             show_default=False,
             rich_help_panel=WHERE,
         ),
@@ -98,49 +85,52 @@ def batch(
     parallel: Annotated[
         Parallel,
         typer.Option(
-            help="Several devices divide each checkpoint's windows, or take a checkpoint each, in"
-            " a process of its own; on a CPU a few processes share its cores.",
+            metavar="HOW",
+            help="windows: devices share each checkpoint's windows;\n"
+            "checkpoints: one process per GPU, or per 4 CPU cores",
             rich_help_panel=WHERE,
         ),
     ] = Parallel.windows,
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Processes of --parallel checkpoints.",
+            metavar="N",
+            help="Number of processes, with --parallel checkpoints",
             min=1,
-            show_default="one for each GPU, or for each 4 cores",
             rich_help_panel=WHERE,
         ),
     ] = None,
     engine: Annotated[
         EngineName,
         typer.Option(
-            help="local; or ray: each checkpoint a task (openloop\\[ray]).", rich_help_panel=WHERE
+            metavar="NAME",
+            help="local, or ray: one task per checkpoint",
+            rich_help_panel=WHERE,
         ),
     ] = EngineName.local,
     address: Annotated[
         str | None,
         typer.Option(
-            help="Of the Ray cluster.",
-            show_default="RAY_ADDRESS, else this machine",
+            metavar="HOST:PORT",
+            help="Address of the Ray cluster",
+            show_default="RAY_ADDRESS, or this machine",
             rich_help_panel=WHERE,
         ),
     ] = None,
     task_cpus: Annotated[
-        float, typer.Option(help="CPUs of each Ray task.", min=0, rich_help_panel=WHERE)
+        float,
+        typer.Option(metavar="N", help="CPUs per Ray task", min=0, rich_help_panel=WHERE),
     ] = 1,
     task_gpus: Annotated[
-        float, typer.Option(help="GPUs of each Ray task.", min=0, rich_help_panel=WHERE)
+        float,
+        typer.Option(metavar="N", help="GPUs per Ray task", min=0, rich_help_panel=WHERE),
     ] = 0,
-    json: Annotated[
-        bool, typer.Option("--json", help="The index as JSON on stdout.", rich_help_panel=OUTPUT)
-    ] = False,
     quiet: o.Quiet = False,
 ) -> None:
-    """Render many checkpoints: one compilation, the same windows for all, stop and go on.
+    """Render many checkpoints on the same windows.
 
-    What is finished is skipped. A checkpoint that fails is told, and the others go on; then the
-    exit code is 1.
+    Finished checkpoints are skipped, so the same command resumes a batch that
+    was stopped. Failures are reported at the end, with exit code 1.
     """
     _check_parallel(parallel, workers, engine)
     from openloop_cli.cli.batch_view import batch_view
@@ -153,37 +143,17 @@ def batch(
         shard_items,
     )
 
-    settings = o.make_settings(
-        config=config,
-        length=length,
-        context=context,
-        sequences=sequences,
-        show=show,
-        seed=seed,
-        windows=windows,
-        windows_from_file=windows_from,
-        keys=keys,
-        latents=latents,
-        samples=samples,
-        evaluate=evaluate,
-        device=device,
-        dtype=dtype,
-        cache=cache,
-        style=style,
-        fps=fps,
-        scale=scale,
-    )
+    settings = o.settings(windows, details, rollout, pictures)
     sources, notes = _sources(names or [], replay or [], runs)
     job = BatchJob(
         sources=tuple(sources),
         settings=settings,
-        folder=out_dir,
-        kind=f".{format}",
-        page=report,
-        arrays=save_arrays,
+        folder=folder.out_dir,
+        kind=f".{folder.format}",
+        page=folder.report,
+        arrays=folder.save_arrays,
         shard=shard,
-        force=force,
-        fresh_windows=fresh_windows,
+        force=folder.force,
         compare=compare,
         notes=tuple(notes),
     )
@@ -195,7 +165,7 @@ def batch(
     elif parallel is Parallel.checkpoints:
         from openloop_cli.jobs.engines.processes import parallel_engine
 
-        run = parallel_engine(device, workers)
+        run = parallel_engine(rollout.device, workers)
     with stopping_cleanly():
         own = shard_items(job, plan_batch(job))
         with batch_view(len(own), quiet) as on_event:
@@ -210,21 +180,21 @@ def _check_parallel(parallel: Parallel, workers: int | None, engine: EngineName)
 
     if engine is EngineName.ray and parallel is Parallel.checkpoints:
         raise OptionError(
-            "--parallel checkpoints with --engine ray: each checkpoint is a task there already",
-            hint="say what each task asks for with --task-cpus and --task-gpus",
+            "--parallel checkpoints with --engine ray: Ray runs each checkpoint as a task anyway",
+            hint="set what each task gets with --task-cpus and --task-gpus",
         )
     if workers is not None and parallel is not Parallel.checkpoints:
         raise OptionError(
-            f"--workers {workers}: only with --parallel checkpoints",
-            hint="a single process serves all devices with --parallel windows",
+            f"--workers {workers}: needs --parallel checkpoints",
         )
 
 
 def _sources(
     names: list[str], replay: list[Path], runs: str | None
 ) -> tuple[list["Source"], list[str]]:
-    """What was named, as checkpoints with their replays."""
-    from openloop_cli.jobs.sources import expand, from_runs, from_table
+    """The checkpoints that were named, with their replays."""
+    from openloop_cli.errors import OptionError
+    from openloop_cli.jobs.sources import expand, from_runs, from_table, own_run
     from openloop_cli.storage import place
 
     names, replay = list(names), list(replay)
@@ -233,15 +203,12 @@ def _sources(
     if runs is not None:
         table = place(runs).suffix.lower() in (".yaml", ".yml", ".csv")
         sources, notes = (from_table(place(runs)), []) if table else from_runs(runs)
-    if names and not replay:
-        replay = [place(names.pop())]
-        if not names:
-            raise typer.BadParameter(
-                "expected checkpoints and their replay, as in: batch CKPT... REPLAY, or"
-                " batch CKPT... --replay REPLAY"
-            )
     if not names and not sources:
-        raise typer.BadParameter("expected checkpoints and their replay, or --runs")
+        raise OptionError("no checkpoints", hint="name a run folder, or use --runs")
+    if len(names) == 1 and not replay:
+        replay = [own_run(place(names[0]))]
+    elif names and not replay:
+        replay = [place(names.pop())]
     listed = [line for name in names for line in (_stdin_lines() if name == "-" else [name])]
     return [*sources, *expand(listed, replay)], notes
 
@@ -251,7 +218,7 @@ def _stdin_lines() -> list[str]:
 
 
 def _print(result: "BatchResult", json: bool, quiet: bool) -> None:
-    """What failed and why, and where the results are."""
+    """The failures with their reasons, and where the results are."""
     from openloop_cli.cli.terminal import say
     from openloop_cli.results.outcome import SKIPPED
 
@@ -267,13 +234,13 @@ def _print(result: "BatchResult", json: bool, quiet: bool) -> None:
         say(f"{len(failures)} of {len(result.outcomes)} failed:", style="bold red")
         for outcome in failures:
             # Most errors name a file of the checkpoint already.
-            told = outcome.error.startswith(str(outcome.checkpoint))
-            say(f"  {outcome.error}" if told else f"  {outcome.checkpoint}: {outcome.error}")
+            named = outcome.error.startswith(str(outcome.checkpoint))
+            say(f"  {outcome.error}" if named else f"  {outcome.checkpoint}: {outcome.error}")
             if outcome.hint:
                 say(f"    hint: {outcome.hint}", style="dim")
     if not json:
         skipped = sum(outcome.status == SKIPPED for outcome in result.outcomes)
         done = len(result.outcomes) - len(failures) - skipped
-        typer.echo(f"{done} done, {skipped} were there, {len(failures)} failed")
+        typer.echo(f"{done} rendered, {skipped} skipped, {len(failures)} failed")
         for name, path in result.files.items():
             typer.echo(f"{name:14} {path}")

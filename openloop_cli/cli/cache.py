@@ -1,22 +1,24 @@
-"""`openloop cache`: the compiled programs that are kept between runs."""
+"""`openloop cache`: the compiled programs kept between runs."""
 
 import typer
 
-cache = typer.Typer(help="Compiled programs that are kept between runs.", no_args_is_help=True)
+from openloop_cli.cli.help import Command, Group
+
+cache = typer.Typer(cls=Group, help="Show or delete the compiled programs that are kept.")
 
 
-@cache.command()
+@cache.command(cls=Command)
 def info() -> None:
-    """Where the cache lies and how large it is."""
+    """Show where the cache is and how large it is."""
     from openloop_cli.cache import cache_info
 
     held = cache_info()
     typer.echo(f"{held.folder}\n{held.files} files, {held.nbytes / 1e6:.1f} MB")
 
 
-@cache.command()
+@cache.command(cls=Command)
 def clear() -> None:
-    """Remove it; the next render compiles again."""
+    """Delete the cache; the next render compiles again."""
     from openloop_cli.cache import clear_cache
 
     held = clear_cache()

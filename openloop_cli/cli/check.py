@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from openloop_cli.cli.options import Place, path
+from openloop_cli.cli.options import Place, Quiet, path
 
 if TYPE_CHECKING:
     from openloop_cli.compare.check import Finding, Limit
@@ -21,7 +21,7 @@ def check(
         typer.Argument(
             metavar="METRICS",
             parser=path,
-            help="The metrics.json that `openloop render` wrote.",
+            help="metrics.json of openloop render",
             show_default=False,
         ),
     ],
@@ -30,19 +30,22 @@ def check(
         typer.Option(
             "--min",
             metavar="PATH=VALUE",
-            help="The number at PATH must be at least VALUE; repeatable.",
+            help="Least value of the number at PATH; repeatable",
         ),
     ] = None,
     most: Annotated[
         list[str] | None,
-        typer.Option("--max", metavar="PATH=VALUE", help="Likewise at most."),
+        typer.Option(
+            "--max", metavar="PATH=VALUE", help="Largest value of the number at PATH; repeatable"
+        ),
     ] = None,
     baseline: Annotated[
         Place | None,
         typer.Option(
             parser=path,
             metavar="OLD.json",
-            help="No headline number may be clearly worse than there, over the same windows.",
+            help="Fail if a headline number is clearly worse than in\n"
+            "this metrics.json, which has the same windows",
         ),
     ] = None,
     summary: Annotated[
@@ -50,31 +53,33 @@ def check(
         typer.Option(
             parser=path,
             metavar="FILE",
-            help="Write a Markdown summary there.",
-            show_default="appended to $GITHUB_STEP_SUMMARY, if set",
+            help="Write a Markdown summary",
+            show_default="append it to $GITHUB_STEP_SUMMARY",
         ),
     ] = None,
     junit: Annotated[
-        Place | None, typer.Option(parser=path, metavar="FILE", help="Write JUnit XML there.")
+        Place | None, typer.Option(parser=path, metavar="FILE", help="Write JUnit XML")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The findings as JSON on stdout.")] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Only the exit code, and errors.")
-    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON")] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Pass or fail by numbers of a metrics.json: exit code 0 when all pass, 3 when one fails.
+    """Check numbers of a metrics.json, for CI.
 
-    PATH is as the file is nested: headline.image.skill, reward.imagined.mae.mean,
-    observations.image.imagined.model.psnr.per_step.4. Put names that hold dots into double quotes.
+    Exit code 0 if all pass, 3 if one fails.
+
+    PATH follows the nesting of the file, such as headline.image.skill or
+    observations.image.imagined.model.psnr.per_step.4.
+    Put names that contain dots in double quotes.
     """
     from openloop_cli.compare import check as gate
+    from openloop_cli.errors import OptionError
     from openloop_cli.results.entries import Entry
     from openloop_cli.results.metrics_file import read_metrics
 
     limits = [_limit("min", text) for text in least or ()]
     limits += [_limit("max", text) for text in most or ()]
     if not limits and baseline is None:
-        raise typer.BadParameter("nothing to check: give --min, --max or --baseline")
+        raise OptionError("nothing to check: give --min, --max or --baseline")
     entry = Entry(str(metrics), read_metrics(metrics))
     old = Entry(str(baseline), read_metrics(baseline)) if baseline else None
     findings = gate.check(entry, limits, old)
@@ -93,13 +98,11 @@ def check(
 
 def _limit(kind: Literal["min", "max"], text: str) -> "Limit":
     from openloop_cli.compare.check import parse_limit
+    from openloop_cli.errors import OptionError
 
     limit = parse_limit(kind, text)
     if limit is None:
-        raise typer.BadParameter(
-            f"{text!r}: expected PATH=VALUE, such as headline.image.skill=0.5",
-            param_hint=f"--{kind}",
-        )
+        raise OptionError(f"--{kind} {text!r}: expected PATH=VALUE, as in headline.image.skill=0.5")
     return limit
 
 

@@ -1,4 +1,4 @@
-"""`openloop inspect`: what a checkpoint, a replay or a run folder holds."""
+"""`openloop inspect`: what a run folder, a checkpoint or a replay contains."""
 
 from typing import Annotated
 
@@ -13,13 +13,13 @@ def inspect(
         typer.Argument(
             metavar="PATH",
             parser=o.path,
-            help="A run folder, a checkpoint (folder or agent.pkl), a replay folder, or a chunk.",
+            help="Run folder, checkpoint folder, agent.pkl, replay folder\nor chunk",
             show_default=False,
         ),
     ],
-    json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON")] = False,
 ) -> None:
-    """Tell what a checkpoint, a replay or a run folder holds, without loading it."""
+    """Show what a run, checkpoint or replay contains."""
     # Imported here: `openloop --help` needs none of it.
     from openloop_cli.inspection import inspect_path
 

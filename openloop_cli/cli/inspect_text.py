@@ -211,7 +211,7 @@ def _replay(found: ReplayFacts) -> Lines:
     ]
     if found.windows:
         steps = f"{found.windows.replay_context} + {found.windows.length} steps"
-        fit = f"{found.windows.fit:,} of {steps}, {found.windows.episode_safe:,} without"
+        fit = f"{found.windows.fit:,} of {steps}, {found.windows.without_resets:,} without"
         lines.append(("windows", f"{fit} an episode start in the imagined half"))
     if found.damaged or found.duplicates:
         count = f"{len(found.damaged):,} damaged, {len(found.duplicates):,} copies of others"

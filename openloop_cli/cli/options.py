@@ -1,12 +1,16 @@
-"""The options that `render`, `compare`, `batch` and `watch` share, and what is made of them.
+"""The options that commands share, each declared and explained once.
 
-Paths are read by `place`, so that each may be an address on the network.
+A command takes a whole group as one parameter, such as `windows: o.Windows`, and `with_options`
+spreads it for typer. The fields of a group are those of `ReportJob`, so that `settings` makes the
+job of all groups together. Paths are read by `place`, so that each may be an address.
 """
 
-from dataclasses import replace
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
@@ -15,14 +19,14 @@ if TYPE_CHECKING:
 
     Place = Path
 else:
-    # typer shows the type's name, and would make a local path of what it knows as one.
+    # typer would make a local path of what it knows as one.
     Place = type("path", (), {})
 
-WHAT, HOW, LOOKS, OUTPUT = "What is shown", "How it is rolled out", "How it looks", "Output"
+CHOICE, ROLLOUT, PICTURES, FILES = "Windows", "Rollout", "Pictures", "Files"
 
 
 def path(text: str) -> Path:
-    """A place that is read, or written; named so because typer shows the name."""
+    """A local path or an address."""
     from openloop_cli.storage import place
 
     return place(text)
@@ -33,13 +37,6 @@ class Latents(StrEnum):
 
     sample = "sample"
     mode = "mode"
-
-
-class Selection(StrEnum):
-    """Which windows may be chosen."""
-
-    safe = "safe"
-    any = "any"
 
 
 class Style(StrEnum):
@@ -58,7 +55,7 @@ class Dtype(StrEnum):
 
 
 class Kind(StrEnum):
-    """What a video is written as."""
+    """Formats of a batch's videos."""
 
     mp4 = "mp4"
     gif = "gif"
@@ -66,150 +63,253 @@ class Kind(StrEnum):
     png = "png"
 
 
-OutDir = Annotated[
-    Place,
-    typer.Option(
-        "--out-dir", "-o", parser=path, help="The folder for all results, made if missing."
-    ),
-]
-Config = Annotated[
-    Place | None,
-    typer.Option(
-        parser=path, help="A config.yaml for all.", show_default="looked for from each upwards"
-    ),
-]
-Length = Annotated[
-    int | None,
-    typer.Option(
-        help="Steps of a window.", show_default="the run's report_length", rich_help_panel=WHAT
-    ),
-]
-Context = Annotated[
-    int | None,
-    typer.Option(
-        help="Steps that are observed; the rest is imagined.",
-        show_default="half",
-        rich_help_panel=WHAT,
-    ),
-]
-Sequences = Annotated[int, typer.Option(help="Windows that are measured.", rich_help_panel=WHAT)]
-Show = Annotated[
-    int | None,
-    typer.Option(
-        help="Windows that are drawn.", show_default="6; in a .png 3", rich_help_panel=WHAT
-    ),
-]
-Seed = Annotated[int, typer.Option(help="Chooses windows and draws latents.", rich_help_panel=WHAT)]
-Windows = Annotated[
-    Selection,
-    typer.Option(
-        help="safe: no episode starts while imagining; any: as the reference.",
-        rich_help_panel=WHAT,
-    ),
-]
-WindowsFrom = Annotated[
-    Place | None,
-    typer.Option(
-        "--windows-from",
-        parser=path,
-        metavar="METRICS",
-        help="The windows, length and context of this metrics.json.",
-        rich_help_panel=WHAT,
-    ),
-]
-FreshWindows = Annotated[
-    bool,
-    typer.Option(
-        "--fresh-windows",
-        help="Choose windows anew; without it, those that the folder remembers are kept.",
-        rich_help_panel=WHAT,
-    ),
-]
-Keys = Annotated[
-    str | None,
-    typer.Option(
-        help="Observation keys, separated by commas.", show_default="all", rich_help_panel=WHAT
-    ),
-]
-LatentsBy = Annotated[
-    Latents, typer.Option(help="Draw latents, or take the most likely.", rich_help_panel=HOW)
-]
-Samples = Annotated[int, typer.Option(help="Imagined futures of each window.", rich_help_panel=HOW)]
-Evaluate = Annotated[
-    bool,
-    typer.Option(
-        help="Measure skill, baselines, losses; off: only the prediction.", rich_help_panel=HOW
-    ),
-]
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, gpu, tpu, gpu:1 …", show_default="jax's first", rich_help_panel=HOW),
-]
-DtypeOf = Annotated[
-    Dtype | None,
-    typer.Option(help="Compute dtype.", show_default="the run's", rich_help_panel=HOW),
-]
-Cache = Annotated[
-    bool, typer.Option(help="Keep compiled programs for next time.", rich_help_panel=HOW)
-]
-StyleOf = Annotated[
-    Style, typer.Option(help="explained, or reference: DreamerV3's own.", rich_help_panel=LOOKS)
-]
-Fps = Annotated[float, typer.Option(help="Steps per second.", rich_help_panel=LOOKS)]
-Scale = Annotated[
-    int | None,
     typer.Option(
-        help="Even whole factor.", show_default="tiles of 128 pixels", rich_help_panel=LOOKS
+        metavar="NAME",
+        help="cpu, gpu or tpu; gpu:1 for the second of several",
+        show_default="chosen by JAX",
     ),
 ]
-Format = Annotated[
-    Kind, typer.Option("--format", help="Of the videos; png: a still.", rich_help_panel=OUTPUT)
-]
-Page = Annotated[
-    bool,
+Replay = Annotated[
+    list[Place] | None,
     typer.Option(
-        "--report/--no-report",
-        help="A page for each, with video, curves and all numbers.",
-        rich_help_panel=OUTPUT,
+        parser=path,
+        metavar="PATH",
+        help="Replay folder, run folder or chunk file; repeatable",
+        show_default="the checkpoint's own run",
     ),
 ]
-Arrays = Annotated[
-    bool,
-    typer.Option(
-        "--save-arrays", help="Also write all arrays of each, as .npz.", rich_help_panel=OUTPUT
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Which windows are measured, of how many steps."""
+
+    length: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Steps per window", show_default="the run's report_length"),
+    ] = None
+    context: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Context steps; the rest is imagined", show_default="half"),
+    ] = None
+    num_windows: Annotated[int, typer.Option(metavar="N", help="Windows to measure")] = 16
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", help="Seed for windows and latents",
+            rich_help_panel=CHOICE,
+        ),
+    ] = 0  # fmt: skip
+    window: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE|ID",
+            help="Exactly these windows: one by its CHUNK:INDEX, or\n"
+            "those of a metrics.json, with its length and context;\nrepeatable",
+            rich_help_panel=CHOICE,
+        ),
+    ] = None
+    allow_resets: Annotated[
+        bool,
+        typer.Option(
+            "--allow-resets",
+            help="Allow episode starts among the imagined steps",
+            rich_help_panel=CHOICE,
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """How the model is rolled out, and where."""
+
+    device: Device = None
+    latents: Annotated[
+        Latents,
+        typer.Option(
+            metavar="HOW", help="sample, or mode: the most likely latents",
+            rich_help_panel=ROLLOUT,
+        ),
+    ] = Latents.sample  # fmt: skip
+    dtype: Annotated[
+        Dtype | None,
+        typer.Option(
+            metavar="TYPE",
+            help="bfloat16, float16 or float32",
+            show_default="the run's",
+            rich_help_panel=ROLLOUT,
+        ),
+    ] = None
+    config: Annotated[
+        Place | None,
+        typer.Option(
+            parser=path,
+            metavar="FILE",
+            help="The run's settings",
+            show_default="the nearest config.yaml",
+            rich_help_panel=ROLLOUT,
+        ),
+    ] = None
+    cache: Annotated[
+        bool,
+        typer.Option(
+            "--cache/--no-cache",
+            help="Do not keep compiled programs for the next run",
+            rich_help_panel=ROLLOUT,
+        ),
+    ] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What is measured of each window, and shown."""
+
+    keys: Annotated[
+        str | None,
+        typer.Option(metavar="NAMES", help="Observation keys, comma-separated", show_default="all"),
+    ] = None
+    samples: Annotated[
+        int,
+        typer.Option(metavar="N", help="Imagined futures per window", rich_help_panel=ROLLOUT),
+    ] = 1
+    evaluate: Annotated[
+        bool,
+        typer.Option(
+            "--evaluate/--no-evaluate",
+            help="Predict only: no skill, baselines or losses",
+            rich_help_panel=ROLLOUT,
+        ),
+    ] = True
+    style: Annotated[
+        Style,
+        typer.Option(
+            metavar="STYLE",
+            help="explained, or reference: DreamerV3's grid",
+            rich_help_panel=PICTURES,
+        ),
+    ] = Style.explained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """How windows are drawn."""
+
+    show: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Windows to draw",
+            show_default="6; 3 in a .png",
+            rich_help_panel=PICTURES,
+        ),
+    ] = None
+    fps: Annotated[
+        float, typer.Option(metavar="N", help="Steps per second", rich_help_panel=PICTURES)
+    ] = 10
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Integer upscaling factor (even)",
+            show_default="tiles of 128 pixels",
+            rich_help_panel=PICTURES,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """What a batch or a watch writes for each checkpoint."""
+
+    out_dir: Annotated[
+        Place,
+        typer.Option(
+            "--out-dir",
+            "-o",
+            parser=path,
+            metavar="FOLDER",
+            help="Folder for all results, created if missing (required)",
+            show_default=False,
+        ),
+    ]
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Choose new windows, re-render finished checkpoints"),
+    ] = False
+    format: Annotated[
+        Kind,
+        typer.Option(
+            metavar="KIND",
+            help="mp4, gif, apng, or png: a still",
+            rich_help_panel=FILES,
+        ),
+    ] = Kind.mp4
+    report: Annotated[
+        bool,
+        typer.Option("--report/--no-report", help="Write no pages", rich_help_panel=FILES),
+    ] = True
+    save_arrays: Annotated[
+        bool,
+        typer.Option("--save-arrays", help="Also write all arrays as .npz", rich_help_panel=FILES),
+    ] = False
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives typer a command in which each parameter that is a group of options is replaced by the
+    group's fields."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    spread: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        if name in groups:
+            found = inspect.signature(groups[name]).parameters.values()
+            spread += found
+        else:
+            spread.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    def run(**values: Any) -> None:
+        for name, group in groups.items():
+            values[name] = group(**{x.name: values.pop(x.name) for x in fields(group)})
+        command(**values)
+
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__module__ = command.__module__
+    run.__annotations__ = {x.name: x.annotation for x in spread}
+    run.__signature__ = inspect.Signature(spread)  # type: ignore[attr-defined]
+    return run
 
 
 def split_keys(keys: str | None) -> tuple[str, ...]:
-    """`image,position` as the two."""
-    return tuple(part.strip() for part in keys.split(",")) if keys else ()
+    """`image,position` as the two.
+
+    Raises:
+      OptionError: A name between two commas is missing.
+    """
+    from openloop_cli.errors import OptionError
+
+    if keys is None:
+        return ()
+    names = tuple(part.strip() for part in keys.split(","))
+    if not all(names):
+        raise OptionError(
+            f"--keys {keys!r}: an empty name", hint="write it as --keys image,position"
+        )
+    return names
 
 
-def make_settings(
-    *, keys: str | None, windows: Selection, windows_from_file: Path | None, **options: Any
-) -> "ReportJob":
-    """The options of all checkpoints as a job, whose paths are still to be filled in."""
-    from openloop_cli.jobs.loading import ReportJob, windows_from
+def settings(*groups: Windows | Rollout | Report | Pictures, **more: Any) -> "ReportJob":
+    """The job that these options ask for; paths that `more` does not name are left to the run.
 
-    told: dict[str, Any] = {
-        name: x.value if isinstance(x, StrEnum) else x for name, x in options.items()
-    }
-    job = ReportJob(
-        checkpoint=Path(),
-        replay=(),
-        out=Path("unwritten.npz"),
-        episode_safe=windows is Selection.safe,
-        keys=split_keys(keys),
-        **told,
-    )
-    if windows_from_file is None:
-        return job
-    ids, length, context = windows_from(windows_from_file)
-    return replace(
-        job,
-        windows=ids,
-        length=length if job.length is None else job.length,
-        context=context if job.context is None else job.context,
-    )
+    Raises:
+      OpenloopError: What is wrong with --keys or --window.
+    """
+    from openloop_cli.jobs.loading import ReportJob, with_windows
+
+    values = {x.name: getattr(group, x.name) for group in groups for x in fields(group)} | more
+    values = {name: x.value if isinstance(x, StrEnum) else x for name, x in values.items()}
+    window = values.pop("window", None) or ()
+    keys = split_keys(values.pop("keys", None))
+    return with_windows(ReportJob(**{"checkpoint": Path(), **values, "keys": keys}), window)

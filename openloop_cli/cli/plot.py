@@ -1,37 +1,41 @@
-"""`openloop plot`: one or several metrics.json files -> curves as SVG or PNG."""
+"""`openloop plot`: one or more metrics.json files -> curves as SVG or PNG."""
 
 from typing import Annotated
 
 import typer
 
-from openloop_cli.cli.options import Place, path
+from openloop_cli.cli.options import Place, Quiet, path
 
 
 def plot(
     metrics: Annotated[
         list[Place],
         typer.Argument(
-            metavar="METRICS",
+            metavar="METRICS...",
             parser=path,
-            help="metrics.json files of `render`.",
+            help="metrics.json files of openloop render",
             show_default=False,
         ),
     ],
     out: Annotated[
         Place,
         typer.Option(
-            "--out", "-o", parser=path, help="The curves: .svg, or .png (needs openloop\\[plot])."
+            "--out",
+            "-o",
+            parser=path,
+            metavar="FILE",
+            help="Curves .svg, or .png with openloop[plot] (required)",
         ),
     ],
     keys: Annotated[
         str | None,
-        typer.Option(help="Observation keys, separated by commas.", show_default="all"),
+        typer.Option(metavar="NAMES", help="Observation keys, comma-separated", show_default="all"),
     ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Draw error, skill, reward, continue, value and drift by step; several files in one picture.
+    """Plot error, skill, reward and more against steps.
 
-    One file is drawn with its baselines, several with one line for each.
+    One file is drawn with its baselines, several with one line each.
     """
     from openloop_cli.draw.curves import Named, charts
     from openloop_cli.draw.curves.trees import observation_kinds

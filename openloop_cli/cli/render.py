@@ -1,150 +1,111 @@
-"""`openloop render`: a checkpoint and a replay -> a video and a metrics.json."""
+"""`openloop render`: a checkpoint and its replay -> a video, a page and a metrics.json."""
 
 from typing import Annotated
 
 import typer
 
 from openloop_cli.cli import options as o
-from openloop_cli.cli.options import LOOKS, OUTPUT, WHAT, Latents, Place, Selection, Style
 from openloop_cli.cli.terminal import progress_on_stderr
 
 
+@o.with_options
 def render(
-    checkpoint: Annotated[
-        Place,
+    run: Annotated[
+        o.Place,
         typer.Argument(
             parser=o.path,
-            metavar="CKPT",
-            help="A checkpoint folder, its agent.pkl, a ckpt folder (its latest), or a run folder.",
+            metavar="RUN",
+            help="Run folder or ckpt folder (its latest checkpoint),\n"
+            "checkpoint folder, or agent.pkl",
             show_default=False,
         ),
     ],
     replay: Annotated[
-        list[Place],
+        list[o.Place] | None,
         typer.Argument(
-            metavar="REPLAY",
             parser=o.path,
-            help="A replay folder, a run folder, or chunk files.",
+            metavar="[REPLAY...]",
+            help="Replay folder, run folder or chunk files\n(default: RUN's own)",
             show_default=False,
         ),
-    ],
+    ] = None,
+    *,
     out: Annotated[
-        Place,
+        o.Place | None,
         typer.Option(
             "--out",
             "-o",
             parser=o.path,
-            help="The video: .mp4, .gif or .apng (lossless); a still: .png; or arrays: .npz.",
-        ),
-    ],
-    config: Annotated[
-        Place | None,
-        typer.Option(
-            parser=o.path,
-            help="The run's config.yaml.",
-            show_default="looked for from CKPT upwards",
-        ),
-    ] = None,
-    length: o.Length = None,
-    context: o.Context = None,
-    sequences: o.Sequences = 16,
-    show: o.Show = None,
-    seed: o.Seed = 0,
-    windows: o.Windows = Selection.safe,
-    window: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CHUNK_UUID:INDEX",
-            help="Exactly this window; repeatable, in this order.",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    windows_from_file: o.WindowsFrom = None,
-    keys: o.Keys = None,
-    latents: o.LatentsBy = Latents.sample,
-    samples: o.Samples = 1,
-    evaluate: o.Evaluate = True,
-    device: o.Device = None,
-    dtype: o.DtypeOf = None,
-    style: Annotated[
-        Style,
-        typer.Option(help="explained, or reference: DreamerV3's own grid.", rich_help_panel=LOOKS),
-    ] = Style.explained,
-    fps: o.Fps = 10,
-    scale: o.Scale = None,
-    metrics: Annotated[
-        Place | None,
-        typer.Option(
-            parser=o.path,
             metavar="FILE",
-            help="The metrics JSON.",
-            show_default="OUT's name, .metrics.json",
-            rich_help_panel=OUTPUT,
+            help="Video .mp4, .gif or .apng (lossless), still .png,\nor arrays .npz",
+            show_default="RUN-STEP.mp4",
         ),
     ] = None,
+    windows: o.Windows,
+    details: o.Report,
+    rollout: o.Rollout,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Write no page")] = False,
+    quiet: o.Quiet = False,
+    pictures: o.Pictures,
     report: Annotated[
-        Place | None,
+        o.Place | None,
         typer.Option(
             parser=o.path,
             metavar="FILE.html",
-            help="Also write one page with video, curves and all numbers.",
-            rich_help_panel=OUTPUT,
+            help="The page",
+            show_default="next to the video or still",
+            rich_help_panel=o.FILES,
+        ),
+    ] = None,
+    metrics: Annotated[
+        o.Place | None,
+        typer.Option(
+            parser=o.path,
+            metavar="FILE.json",
+            help="All numbers",
+            show_default="OUT.metrics.json",
+            rich_help_panel=o.FILES,
         ),
     ] = None,
     save_arrays: Annotated[
-        Place | None,
+        o.Place | None,
         typer.Option(
             parser=o.path,
             metavar="FILE.npz",
-            help="Also write all arrays there.",
-            rich_help_panel=OUTPUT,
+            help="Also write all arrays to this file",
+            rich_help_panel=o.FILES,
         ),
     ] = None,
-    cache: o.Cache = True,
     json: Annotated[
-        bool, typer.Option("--json", help="The summary as JSON on stdout.", rich_help_panel=OUTPUT)
+        bool,
+        typer.Option("--json", help="Print the summary as JSON", rich_help_panel=o.FILES),
     ] = False,
-    quiet: o.Quiet = False,
 ) -> None:
-    """Show what a checkpoint predicts: truth, prediction and error, as a video with numbers."""
-    # Imported here: `openloop --help` answers at once.
+    """Render a checkpoint's predictions as a video and a page.
+
+    The model sees the context steps of a window and imagines the rest from the
+    recorded actions alone. Rows show truth, prediction and error.
+    """
+    # Imported here so that `openloop --help` answers at once.
     from openloop_cli.cli.stopping import stopping_at_once
     from openloop_cli.cli.summary import print_json, print_summary
-    from openloop_cli.jobs.loading import windows_from
-    from openloop_cli.jobs.report import ReportJob, run_job
+    from openloop_cli.errors import OptionError
+    from openloop_cli.jobs.report import run_job
 
-    ids = tuple(window or ())
-    if windows_from_file is not None:
-        if ids:
-            raise typer.BadParameter("--window and --windows-from exclude each other")
-        ids, found_length, found_context = windows_from(windows_from_file)
-        length = found_length if length is None else length
-        context = found_context if context is None else context
-    job = ReportJob(
-        checkpoint=checkpoint,
-        replay=tuple(replay),
+    if report is not None and no_report:
+        raise OptionError("--report and --no-report exclude each other")
+    job = o.settings(
+        windows,
+        details,
+        rollout,
+        pictures,
+        checkpoint=run,
+        replay=tuple(replay or ()),
         out=out,
-        config=config,
-        length=length,
-        context=context,
-        sequences=sequences,
-        show=show,
-        seed=seed,
-        latents=latents.value,
-        samples=samples,
-        evaluate=evaluate,
-        episode_safe=windows is Selection.safe,
-        windows=ids,
-        keys=o.split_keys(keys),
-        style=style.value,
-        fps=fps,
-        scale=scale,
         metrics=metrics,
-        save_arrays=save_arrays,
         report=report,
-        device=device,
-        dtype=dtype.value if dtype else None,
-        cache=cache,
+        save_arrays=save_arrays,
+        page=not no_report,
     )
     with stopping_at_once(), progress_on_stderr(quiet) as progress:
         result = run_job(job, progress)

@@ -1,95 +1,68 @@
-"""`openloop watch`: beside a running training, each new checkpoint as it comes."""
+"""`openloop watch`: alongside a running training, each new checkpoint as it comes."""
 
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
 from openloop_cli.cli import options as o
-from openloop_cli.cli.options import HOW, Latents, Place, Selection, Style
 
-WHEN = "When"
+WHEN = "Schedule"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rollout(o.Rollout):
+    """The accelerator belongs to the trainer."""
+
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="cpu, gpu or tpu; gpu:1 for the second of several"),
+    ] = "cpu"
+
+
+@o.with_options
 def watch(
     run: Annotated[
-        Place,
+        o.Place,
         typer.Argument(
-            metavar="RUN", parser=o.path, help="A run folder, or its ckpt.", show_default=False
+            metavar="RUN", parser=o.path, help="Run folder or ckpt folder", show_default=False
         ),
     ],
-    out_dir: o.OutDir,
-    replay: Annotated[
-        list[Place] | None,
-        typer.Option(
-            parser=o.path,
-            help="A replay folder, run folder or chunk file; repeatable.",
-            show_default="the run's own",
-        ),
-    ] = None,
+    *,
+    folder: o.Folder,
+    replay: o.Replay = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Render the complete checkpoints and exit")
+    ] = False,
     report_every: Annotated[
         float,
         typer.Option(
             metavar="SECONDS",
-            help="At most one checkpoint, the newest, in this time; negative: every checkpoint.",
+            help="Render at most one checkpoint per so many seconds,\n"
+            "the newest; a negative number renders every one",
             rich_help_panel=WHEN,
         ),
     ] = -1,
     until_step: Annotated[
         int | None,
         typer.Option(
-            help="End once a checkpoint of this step or later is rendered.",
-            show_default="never",
+            metavar="STEP",
+            help="Exit after rendering this step or a later one",
             rich_help_panel=WHEN,
         ),
     ] = None,
-    once: Annotated[
-        bool,
-        typer.Option("--once", help="Render what is complete now, and end.", rich_help_panel=WHEN),
-    ] = False,
-    settle: Annotated[
-        float,
-        typer.Option(
-            metavar="SECONDS",
-            help="Without a `done` file, files count as complete after this time unchanged.",
-            rich_help_panel=WHEN,
-        ),
-    ] = 60,
-    nice: Annotated[
-        int,
-        typer.Option(
-            min=0, max=19, help="How far to step back behind the trainer.", rich_help_panel=HOW
-        ),
-    ] = 19,
-    config: o.Config = None,
-    length: o.Length = None,
-    context: o.Context = None,
-    sequences: o.Sequences = 16,
-    show: o.Show = None,
-    seed: o.Seed = 0,
-    windows: o.Windows = Selection.safe,
-    windows_from: o.WindowsFrom = None,
-    fresh_windows: o.FreshWindows = False,
-    keys: o.Keys = None,
-    latents: o.LatentsBy = Latents.sample,
-    samples: o.Samples = 1,
-    evaluate: o.Evaluate = True,
-    device: o.Device = "cpu",
-    dtype: o.DtypeOf = None,
-    cache: o.Cache = True,
-    style: o.StyleOf = Style.explained,
-    fps: o.Fps = 10,
-    scale: o.Scale = None,
-    format: o.Format = o.Kind.mp4,
-    report: o.Page = True,
-    save_arrays: o.Arrays = False,
+    windows: o.Windows,
+    details: o.Report,
+    rollout: Rollout,
+    pictures: o.Pictures,
     quiet: o.Quiet = False,
 ) -> None:
-    """Render each new checkpoint of a running training, at low priority, on the CPU.
+    """Render each new checkpoint alongside training.
 
-    It goes on after a restart, on the same windows. It ends at --until-step, with --once, or by
-    Ctrl-C.
+    Runs at low priority and resumes after a restart, on the same windows.
+    Stops at --until-step, with --once, or on Ctrl-C.
     """
     from openloop_cli.cli.batch_view import watch_view
     from openloop_cli.cli.stopping import stopping_cleanly
@@ -97,41 +70,20 @@ def watch(
     from openloop_cli.jobs.watch import Watch, WatchJob
     from openloop_cli.results.outcome import FAILED
 
-    _step_back(nice, device)
-    settings = o.make_settings(
-        config=config,
-        length=length,
-        context=context,
-        sequences=sequences,
-        show=show,
-        seed=seed,
-        windows=windows,
-        windows_from_file=windows_from,
-        keys=keys,
-        latents=latents,
-        samples=samples,
-        evaluate=evaluate,
-        device=device,
-        dtype=dtype,
-        cache=cache,
-        style=style,
-        fps=fps,
-        scale=scale,
-    )
+    _yield_to_trainer(rollout.device)
     job = WatchJob(
         run=run,
         replay=tuple(replay or (run,)),
-        settings=settings,
-        folder=out_dir,
-        kind=f".{format}",
-        page=report,
-        arrays=save_arrays,
+        settings=o.settings(windows, details, rollout, pictures),
+        folder=folder.out_dir,
+        kind=f".{folder.format}",
+        page=folder.report,
+        arrays=folder.save_arrays,
         report_every=report_every,
         until_step=until_step,
         once=once,
-        settle=settle,
-        fresh_windows=fresh_windows,
-        config=config,
+        force=folder.force,
+        config=rollout.config,
     )
     with stopping_cleanly():
         outcomes = Watch(job, watch_view(quiet)).run()
@@ -141,11 +93,11 @@ def watch(
         raise typer.Exit(1)
 
 
-def _step_back(nice: int, device: str | None) -> None:
+def _yield_to_trainer(device: str | None) -> None:
     """Leaves processor and accelerator to the trainer; before jax is imported."""
     if hasattr(os, "setpriority"):
         with suppress(OSError):  # already lower, as under a job scheduler
-            os.setpriority(os.PRIO_PROCESS, 0, max(nice, os.getpriority(os.PRIO_PROCESS, 0)))
+            os.setpriority(os.PRIO_PROCESS, 0, 19)
     if device == "cpu":
         # Else jax also opens the accelerator, and takes most of its memory.
         os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -128,10 +128,10 @@ def _refuse_other_windows(entry: Entry, baseline: Entry) -> None:
     if differing:
         raise MetricsError(
             f"{entry.place} and the baseline {baseline.place} differ in {', '.join(differing)}",
-            hint=f"render with --windows-from {baseline.place} and the baseline's --latents",
+            hint=f"render with --window {baseline.place} and the baseline's --latents",
         )
     if len(entry.windows) < 2:
         raise MetricsError(
             f"{entry.place}: 1 window; to tell a change from chance takes two or more",
-            hint="render both with more --sequences, 16 or more",
+            hint="render both with more --num-windows, 16 or more",
         )

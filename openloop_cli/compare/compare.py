@@ -128,7 +128,7 @@ def _differences(entries: Sequence[Entry], reference: Entry, allowed: bool) -> l
             raise MetricsError(
                 line,
                 hint="compare checkpoints on the same windows: pass the checkpoints and --replay,"
-                " render with --windows-from, or say --allow-different",
+                " render with --window FILE, or pass --allow-different",
             )
         notes.append(line)
     return notes

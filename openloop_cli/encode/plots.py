@@ -9,7 +9,7 @@ from typing import Any
 from openloop_cli.draw.curves import Chart, Line, sheet
 from openloop_cli.draw.curves.chart import ahead, step_ticks, vertical
 from openloop_cli.draw.curves.palette import PALETTE
-from openloop_cli.errors import OutputError
+from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.storage.atomic import write_bytes, write_text
 
 PLOT_KINDS = (".svg", ".png")
@@ -25,8 +25,8 @@ def write_plots(path: Path, charts: Sequence[Chart], heading: str = "") -> None:
     """
     kind = path.suffix.lower()
     if kind not in PLOT_KINDS:
-        raise OutputError(
-            f"{path}: no known kind of plot", hint=f"let its name end in {' or '.join(PLOT_KINDS)}"
+        raise OptionError(
+            f"--out {path}: unsupported extension", hint=f"use {' or '.join(PLOT_KINDS)}"
         )
     if kind == ".svg":
         write_text(path, sheet(charts, heading=heading, columns=_COLUMNS))
@@ -41,7 +41,7 @@ def _png(path: Path, charts: Sequence[Chart], heading: str) -> bytes:
     except ImportError:
         raise OutputError(
             f"{path}: PNG plots need matplotlib, which is not installed",
-            hint="pip install 'openloop[plot]', or let the name end in .svg",
+            hint="pip install 'openloop[plot]', or use .svg",
         ) from None
     lines = ceil(len(charts) / _COLUMNS)
     figure = Figure((6.4 * min(_COLUMNS, len(charts)), 3.7 * lines), layout="constrained")

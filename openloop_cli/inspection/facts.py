@@ -99,7 +99,7 @@ class WindowFacts:
     length: int
     replay_context: int
     fit: int
-    episode_safe: int
+    without_resets: int
 
 
 @dataclass(frozen=True)

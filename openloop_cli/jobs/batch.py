@@ -38,7 +38,7 @@ class BatchJob:
       settings: The options of all items; its paths are not used.
       kind: Ending of the videos.
       shard: `I/N`: only every Nth item, from the Ith on.
-      force: Redo what is there.
+      force: Choose windows anew (unless this is a shard) and re-render finished items.
       notes: Remarks on how the sources were found.
     """
 
@@ -50,7 +50,6 @@ class BatchJob:
     arrays: bool = False
     shard: str = ""
     force: bool = False
-    fresh_windows: bool = False
     compare: bool = True
     notes: tuple[str, ...] = ()
 
@@ -92,7 +91,7 @@ def run_batch(
     everything = plan_batch(job)
     items = shard_items(job, everything)
     check_writable(job.folder / JSON_NAME)
-    if job.fresh_windows:
+    if job.force and not job.shard:  # other shards use the same windows
         forget_windows(job.folder)
     selection = Selection(job.folder)
     outcomes = {}
@@ -116,11 +115,6 @@ def plan_batch(job: BatchJob) -> list[Item]:
     Raises:
       OpenloopError: What is wrong with an option.
     """
-    if job.fresh_windows and job.shard:
-        raise OptionError(
-            "--fresh-windows with --shard: each shard would choose its own",
-            hint="remove the folder's .openloop before the first shard starts",
-        )
     if job.folder.exists() and not job.folder.is_dir():
         raise OutputError(f"{job.folder}: expected a folder, found a file")
     items = make_items(

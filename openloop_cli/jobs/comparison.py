@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from openloop_cli.compare.compare import Comparison, compare
 from openloop_cli.compare.markdown import write_comparison_markdown
 from openloop_cli.compare.tree import comparison_tree
-from openloop_cli.errors import OptionError, OutputError
-from openloop_cli.jobs.loading import SHOWN, picture_paths
+from openloop_cli.errors import OptionError
+from openloop_cli.jobs.loading import PAGE_KINDS, SHOWN, check_extension, picture_paths
 from openloop_cli.jobs.report import VIDEO_KINDS, Progress, ReportJob, measure_job
+from openloop_cli.jobs.sources import own_run
 from openloop_cli.results.entries import DRAWN, PAIRED, Entry
 from openloop_cli.results.metrics_file import read_metrics
 from openloop_cli.results.metrics_json import plain, write_metrics
@@ -95,34 +96,20 @@ def run_comparison(
 
 
 def check_comparison_job(job: ComparisonJob) -> None:
-    """What can be told wrong without opening anything.
+    """Checks what can be checked without opening anything.
 
     Raises:
-      OptionError, OutputError: The option or the output's name, and what was expected.
+      OptionError: The option, and what was expected.
     """
     checkpoints = [path for path in job.sources if not is_metrics(path)]
     if len(job.sources) < 2:
-        raise OptionError("one checkpoint: expected two or more to compare")
+        raise OptionError("expected two or more checkpoints or metrics.json files")
     if len(set(job.sources)) < len(job.sources):
-        raise OptionError("the same path stands there twice", hint="name each checkpoint once")
-    if checkpoints and not job.settings.replay:
-        raise OptionError(
-            f"{checkpoints[0]}: not a .json file, so taken for a checkpoint, which needs a replay",
-            hint="add --replay PATH, or pass metrics.json files",
-        )
-    if job.out and not _is_folder(job.out) and job.out.suffix.lower() not in (".json", ".md"):
-        raise OutputError(
-            f"{job.out}: no known kind of file", hint="name a folder, or a .json or .md file"
-        )
-    if job.video and job.video.suffix.lower() not in VIDEO_KINDS:
-        raise OutputError(
-            f"{job.video}: no known kind of video",
-            hint=f"let its name end in {', '.join(VIDEO_KINDS)}",
-        )
-    if job.page and job.page.suffix.lower() not in (".html", ".htm"):
-        raise OutputError(
-            f"{job.page}: --report writes a web page", hint="let its name end in .html"
-        )
+        raise OptionError("the same path is named twice", hint="name each checkpoint once")
+    if job.out and not _is_folder(job.out):
+        check_extension("--out", job.out, (".json", ".md"))
+    check_extension("--video", job.video, VIDEO_KINDS)
+    check_extension("--report", job.page, PAGE_KINDS)
     if job.video and not checkpoints:
         raise OptionError(
             f"--video {job.video}: metrics.json files hold no pictures",
@@ -154,10 +141,11 @@ def _roll_out(job: ComparisonJob, trees: dict[Path, Any], progress: Progress) ->
     """Adds the trees of all checkpoints, and keeps what the video needs."""
     pictures: Pictures | None = None
     checkpoints = [path for path in job.sources if path not in trees]
+    # One replay for all: the same windows.
+    replay = job.settings.replay or tuple(own_run(path) for path in checkpoints[:1])
     for number, path in enumerate(checkpoints):
         settings = _as_the_first(job.settings, next(iter(trees.values()), None))
-        # The name's ending only says that no video is drawn for each.
-        settings = replace(settings, checkpoint=path, out=Path("unwritten.npz"))
+        settings = replace(settings, checkpoint=path, replay=replay)
 
         def here(stage: str, done: float, number: int = number) -> None:
             of = f"{number + 1}/{len(checkpoints)}"

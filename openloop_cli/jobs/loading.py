@@ -6,7 +6,7 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,18 +15,21 @@ import numpy as np
 from openloop_cli.arrays import Params
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.encode.animation import MOST_FPS
-from openloop_cli.errors import MetricsError, OptionError, OutputError
-from openloop_cli.replay import Choice, Replay, Windows, open_replay
+from openloop_cli.errors import ConfigError, MetricsError, OptionError
+from openloop_cli.jobs.sources import own_run
+from openloop_cli.replay import Choice, Replay, Windows, is_window_id, open_replay
 from openloop_cli.results import metrics_file
 from openloop_cli.run import Run, put_together
-from openloop_cli.storage import place
+from openloop_cli.storage import place, remote
 from openloop_cli.storage.atomic import check_writable, resolved
 
 VIDEO_KINDS = (".mp4", ".gif", ".apng")
 STILL = ".png"
+PAGE_KINDS = (".html", ".htm")
 # Beyond these nothing can be told apart, or drawn at all.
 MOST_SCALE, MOST_SEED = 128, 2**32 - 1
 SHOWN, SHOWN_STILL = 6, 3
+_LONGEST_NAME = 200
 KINDS = (*VIDEO_KINDS, STILL, ".npz")
 _LONGEST_KEY = 80
 
@@ -36,23 +39,27 @@ class ReportJob:
     """What to report, from where, and where to. Fields are the options of `openloop render`.
 
     Attributes:
+      replay: Empty is the checkpoint's own run.
+      out: None is `<run>-<step>.mp4` in the current folder.
+      windows: Ids of exactly the windows to measure; empty chooses `num_windows`.
       show: None is `SHOWN` windows in a video, and `SHOWN_STILL` in a still, which is read, not
         watched.
+      report: The page. None writes one next to a video or still if `page`, else none.
     """
 
     checkpoint: Path
-    replay: tuple[Path, ...]
-    out: Path
+    replay: tuple[Path, ...] = ()
+    out: Path | None = None
     config: Path | None = None
     length: int | None = None
     context: int | None = None
-    sequences: int = 16
+    num_windows: int = 16
     show: int | None = None
     seed: int = 0
     latents: str = "sample"
     samples: int = 1
     evaluate: bool = True
-    episode_safe: bool = True
+    allow_resets: bool = False
     windows: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     style: str = "explained"
@@ -61,6 +68,7 @@ class ReportJob:
     metrics: Path | None = None
     save_arrays: Path | None = None
     report: Path | None = None
+    page: bool = False
     device: str | None = None
     dtype: str | None = None
     cache: bool = True
@@ -96,23 +104,66 @@ class Loaded:
         return int(self.windows.data["is_first"].shape[1]) - self.windows.replay_context
 
 
-def open_job(job: ReportJob, replay: Replay | None = None) -> Run:
-    """Finds the job's run and takes its options over; reads names and settings only.
+def open_job(job: ReportJob, replay: Replay | None = None) -> tuple[ReportJob, Run]:
+    """Finds the job's run; reads names and settings only.
 
     Args:
-      replay: The job's replay where it is open already, for others or from before.
+      replay: The job's replay, if it is already open.
+
+    Returns:
+      The job with its replay and outputs filled in, and the run with the job's options.
 
     Raises:
       OpenloopError: Saying which path or option is wrong.
     """
     check_job(job)
     checkpoint = read_checkpoint(job.checkpoint)
+    if not job.replay:
+        job = replace(job, replay=(own_run(job.checkpoint),))
     run = put_together(checkpoint, replay or open_replay(job.replay), job.config)
+    job = _with_outputs(job, run)
     _check_outputs(job, run)
     if job.dtype:
         model = replace(run.config.model, compute_dtype=job.dtype)
         run = replace(run, config=replace(run.config, model=model))
-    return run
+    return job, run
+
+
+def with_windows(job: ReportJob, texts: Iterable[str]) -> ReportJob:
+    """The job on exactly these windows.
+
+    Args:
+      texts: Ids (`CHUNK_UUID:INDEX`), and metrics.json files: all windows of each, and their length
+        and context where the job has none of its own.
+
+    Raises:
+      OptionError: Neither an id nor a file, or files whose windows differ in length or context.
+      MetricsError: The file is not a metrics.json.
+    """
+    ids: list[str] = []
+    steps: dict[tuple[int, int], str] = {}
+    for text in texts:
+        if is_window_id(text):
+            ids.append(text)
+            continue
+        path = place(text)
+        if not remote(path) and not path.exists():
+            raise OptionError(f"--window {text}: neither a metrics.json nor a window's CHUNK:INDEX")
+        found, length, context = windows_from(path)
+        ids += found
+        steps[job.length or length, job.context or context] = text
+    if len(steps) > 1:
+        raise OptionError(
+            f"--window {' --window '.join(steps.values())}: windows of different length or context",
+            hint="pass --length and --context",
+        )
+    for length, context in steps:
+        job = replace(
+            job,
+            length=length if job.length is None else job.length,
+            context=context if job.context is None else job.context,
+        )
+    return replace(job, windows=tuple(ids))
 
 
 def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded:
@@ -128,7 +179,7 @@ def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded
     known = [key for key, _ in run.spaces.obs]
     for key in job.keys:
         if key not in known:
-            raise OptionError(f"--keys {key}: the run observes {', '.join(known)}")
+            raise OptionError(f"--keys {key}: no such observation; there are {', '.join(known)}")
     choice = None
     if windows is None:
         choice, windows = _read_windows(job, run)
@@ -138,49 +189,43 @@ def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded
 
 
 def check_job(job: ReportJob) -> None:
-    """What can be told wrong without opening anything.
+    """Checks what can be checked without opening anything.
 
     Raises:
-      OptionError, OutputError: The option or the output's name, and what was expected.
+      OptionError: The option, and what was expected.
     """
-    if job.out.suffix.lower() not in KINDS:
-        raise OutputError(
-            f"{job.out}: no known kind of file", hint=f"let its name end in {', '.join(KINDS)}"
-        )
-    if job.report and job.report.suffix.lower() not in (".html", ".htm"):
-        raise OutputError(
-            f"{job.report}: --report writes a web page", hint="let its name end in .html"
-        )
+    kind = job.out.suffix.lower() if job.out else VIDEO_KINDS[0]
+    check_extension("--out", job.out, KINDS)
+    check_extension("--report", job.report, PAGE_KINDS)
+    check_extension("--save-arrays", job.save_arrays, (".npz",))
     _check_distinct(outputs(job))
     if job.length is not None and job.length < 2:
         raise OptionError(f"--length {job.length}: expected 2 or more steps")
     if job.context is not None and job.context < 1:
         raise OptionError(f"--context {job.context}: expected 1 or more steps")
     if job.scale is not None and (not 2 <= job.scale <= MOST_SCALE or job.scale % 2):
-        raise OptionError(
-            f"--scale {job.scale}: expected an even whole factor from 2 to {MOST_SCALE}"
-        )
+        raise OptionError(f"--scale {job.scale}: expected an even factor from 2 to {MOST_SCALE}")
     if not 0 <= job.seed <= MOST_SEED:
         raise OptionError(f"--seed {job.seed}: expected 0 to {MOST_SEED}")
-    for name in ("sequences", "show", "samples"):
+    for name in ("num_windows", "show", "samples"):
         value = getattr(job, name)
         if value is not None and value < 1:
-            raise OptionError(f"--{name} {value}: expected 1 or more")
+            raise OptionError(f"--{name.replace('_', '-')} {value}: expected 1 or more")
     if job.latents == "mode" and job.samples > 1:
         raise OptionError(
             f"--samples {job.samples} with --latents mode: all futures would be the same",
             hint="use --latents sample",
         )
-    most = MOST_FPS if job.out.suffix.lower() == ".gif" else 1000
+    most = MOST_FPS if kind == ".gif" else 1000
     if not 0 < job.fps <= most:
         raise OptionError(f"--fps {job.fps:g}: expected more than 0 and at most {most}")
 
 
 def outputs(job: ReportJob) -> dict[str, Path]:
-    """The files that a job writes, by option; of several videos only the name they share."""
+    """The files that a job names, by option; of several videos only the name they share."""
     found = {
         "--out": job.out,
-        "--metrics": job.metrics or job.out.with_name(f"{job.out.stem}.metrics.json"),
+        "--metrics": job.metrics,
         "--save-arrays": job.save_arrays,
         "--report": job.report,
     }
@@ -206,7 +251,7 @@ def picture_paths(out: Path, names: Sequence[str]) -> dict[str, Path]:
 
 
 def windows_from(path: Path) -> tuple[tuple[str, ...], int, int]:
-    """The window ids, the length and the context that a metrics.json was made with.
+    """The window ids, length and context of a metrics.json.
 
     Raises:
       MetricsError: Not a metrics.json of this version.
@@ -218,21 +263,22 @@ def windows_from(path: Path) -> tuple[tuple[str, ...], int, int]:
         if ids and named and type(length) is int and type(context) is int:
             return tuple(ids), length, context
     raise MetricsError(
-        f"{path}: rollout: no windows, length and context in it",
+        f"{path}: rollout: expected windows, length and context",
         hint="pass the metrics.json that `openloop render` wrote",
     )
 
 
 def window_steps(job: ReportJob, run: Run) -> tuple[int, int]:
-    """The length of a window and how many of its steps are observed.
+    """The length of a window and how many of its steps are context.
 
     Raises:
-      OptionError: Nothing would be left to imagine.
+      OptionError: No step would be left to imagine.
+      ConfigError: The run's own length is too short.
     """
     length = job.length or run.config.report_length
     if length < 2:
-        raise OptionError(
-            f"report_length {length} of the run: expected 2 or more", hint="pass --length"
+        raise ConfigError(
+            f"the run's report_length is {length}, expected 2 or more", hint="pass --length"
         )
     context = job.context if job.context is not None else length // 2
     if not 1 <= context < length:
@@ -242,12 +288,42 @@ def window_steps(job: ReportJob, run: Run) -> tuple[int, int]:
     return length, context
 
 
+def check_extension(option: str, path: Path | None, known: tuple[str, ...]) -> None:
+    """Checks how the name of an output ends.
+
+    Raises:
+      OptionError: In none of the `known` ways.
+    """
+    if path is not None and path.suffix.lower() not in known:
+        raise OptionError(
+            f"{option} {path}: unsupported extension", hint=f"use {' or '.join(known)}"
+        )
+
+
+def _with_outputs(job: ReportJob, run: Run) -> ReportJob:
+    """All outputs named: `<run>-<step>.mp4` by default, and what belongs to it next to it."""
+    out = job.out or Path(f"{_file_stem(run)}{VIDEO_KINDS[0]}")
+    shown = out.suffix.lower() in (*VIDEO_KINDS, STILL)
+    return replace(
+        job,
+        out=out,
+        metrics=job.metrics or out.with_name(f"{out.stem}.metrics.json"),
+        report=job.report or (out.with_suffix(PAGE_KINDS[0]) if job.page and shown else None),
+    )
+
+
+def _file_stem(run: Run) -> str:
+    step = run.checkpoint.step
+    name = f"{run.name}-{run.checkpoint.path.name if step is None else step}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:_LONGEST_NAME] or "openloop"
+
+
 def _check_distinct(found: Mapping[str, Path]) -> None:
     places: dict[str, str] = {}
     for option, path in found.items():
         other = places.setdefault(str(resolved(path)), option)
         if other != option:
-            raise OptionError(f"{path}: both {other} and {option} would write this file")
+            raise OptionError(f"{path}: both {other} and {option} name this file")
 
 
 def _check_outputs(job: ReportJob, run: Run) -> None:
@@ -255,7 +331,7 @@ def _check_outputs(job: ReportJob, run: Run) -> None:
     written."""
     found = list(outputs(job).items())
     images = [key for key in run.spaces.images if not job.keys or key in job.keys]
-    if len(images) > 1 and job.out.suffix.lower() in (*VIDEO_KINDS, STILL):
+    if job.out and len(images) > 1 and job.out.suffix.lower() in (*VIDEO_KINDS, STILL):
         videos = picture_paths(job.out, images).values()
         for path in videos:
             check_writable(path)
@@ -267,7 +343,7 @@ def _check_outputs(job: ReportJob, run: Run) -> None:
         for file in inputs:
             if file is not None and file.name == target.name and resolved(file) == target:
                 raise OptionError(
-                    f"{option} {path}: this file is read, it will not be written over",
+                    f"{option} {path}: this is an input, which is never overwritten",
                     hint="choose another name",
                 )
 
@@ -279,9 +355,9 @@ def _read_windows(job: ReportJob, run: Run) -> tuple[Choice | None, Windows]:
     return run.choose_windows(
         length=length,
         context=context,
-        count=job.sequences,
+        num_windows=job.num_windows,
         seed=job.seed,
-        episode_safe=job.episode_safe,
+        allow_resets=job.allow_resets,
     )
 
 

@@ -76,6 +76,6 @@ def failed(item: Item, error: OpenloopError | OSError | MemoryError) -> Outcome:
         where = f"{error.filename}: " if error.filename else ""
         message, hint = f"{where}{error.strerror or type(error).__name__}", ""
     else:
-        message, hint = "out of memory", "use fewer --sequences or --samples"
+        message, hint = "out of memory", "use fewer --num-windows or --samples"
     status = WAITING if isinstance(error, NotYetError) else FAILED
     return Outcome(item.name, item.job.checkpoint, status, " ".join(message.split()), hint)

@@ -64,7 +64,7 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
 def _selection(job: ReportJob) -> str:
     if job.windows:
         return "given"
-    return "episode-safe" if job.episode_safe else "any"
+    return "any" if job.allow_resets else "episode-safe"
 
 
 def _replay_notes(run: Run, choice: Choice | None) -> list[str]:

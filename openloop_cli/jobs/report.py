@@ -87,11 +87,13 @@ def run_job(job: ReportJob, progress: Progress = lambda stage, done: None) -> Jo
       OpenloopError: Saying what is wrong with which input, option or output. No output is left
         half written; those that were written before the error stay.
     """
-    clock = Clock(progress)
     check_job(job)
-    for path in outputs(job).values():
-        check_writable(path)
-    result = write_job(job, roll_out_job(job, read_job(job, clock), clock), clock)
+    clock = Clock(progress)
+    with clock.stage("open", 0.0):
+        job, run = open_job(job)
+        for path in outputs(job).values():
+            check_writable(path)
+    result = write_job(job, roll_out_job(job, read_job(job, run, clock), clock), clock)
     progress("done", 1.0)
     return result
 
@@ -104,16 +106,17 @@ def measure_job(
     Raises:
       OpenloopError: Saying what is wrong with which input or option.
     """
+    check_job(job)
     clock = Clock(progress)
-    rolled_out = roll_out_job(job, read_job(job, clock), clock)
+    with clock.stage("open", 0.0):
+        job, run = open_job(job)
+    rolled_out = roll_out_job(job, read_job(job, run, clock), clock)
     tree = _measured(rolled_out, clock, 0.6)
     return rolled_out.report, plain(tree | {"frames": {}, "files": {}, "timings": clock.seconds})
 
 
-def read_job(job: ReportJob, clock: Clock) -> Loaded:
-    """Opens and reads, while jax is being imported."""
-    with clock.stage("open", 0.0):
-        run = open_job(job)
+def read_job(job: ReportJob, run: Run, clock: Clock) -> Loaded:
+    """Reads parameters and windows, while jax is being imported."""
     with clock.stage("read", 0.02), ThreadPoolExecutor(1) as pool:
         loaded = pool.submit(load_job, job, run)
         note = enable_cache() if job.cache else None
@@ -205,6 +208,7 @@ def _write_pictures(
     from openloop_cli.encode.still import report_still, write_still
     from openloop_cli.reporting import report_arrays
 
+    assert job.out is not None  # filled in by open_job
     files: dict[str, Path] = {}
     hashes: dict[str, Any] = {}
     video, still = job.out.suffix.lower() in VIDEO_KINDS, job.out.suffix.lower() == STILL

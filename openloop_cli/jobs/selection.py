@@ -81,7 +81,7 @@ class Selection:
             except ReplayError as error:
                 raise ReplayError(
                     error.message,
-                    hint=error.hint or "choose other windows with --fresh-windows",
+                    hint=error.hint or "choose windows anew with --force",
                 ) from None
             self._windows = (key, windows)
         return load_job(job, run, self._windows[1])
@@ -106,7 +106,7 @@ class Selection:
         return known is not None and list(known.ids) == rollout["windows"]
 
     def _open(self, job: ReportJob) -> tuple[ReportJob, Run]:
-        run = open_job(job, self._open_replay(job.replay))
+        job, run = open_job(job, self._open_replay(job.replay))
         if job.windows:
             return job, run
         length, context = window_steps(job, run)
@@ -126,14 +126,14 @@ class Selection:
         choice, _ = own.choose_windows(
             length=length,
             context=context,
-            count=job.sequences,
+            num_windows=job.num_windows,
             seed=job.seed,
-            episode_safe=job.episode_safe,
+            allow_resets=job.allow_resets,
         )
         if self._patient and choice.shortfall:
             raise NotYetError(
-                f"{job.replay[0]}: {len(choice.ids)} windows so far, expected {job.sequences}",
-                hint="ask for fewer --sequences, or wait",
+                f"{job.replay[0]}: {len(choice.ids)} windows so far, expected {job.num_windows}",
+                hint="wait, or use fewer --num-windows",
             )
         replay = tuple(str(path) for path in job.replay)
         chosen = Chosen(choice.ids, replay, tuple(_notes(own.replay, choice)))
@@ -198,9 +198,9 @@ def _key(job: ReportJob, length: int, context: int, replay_context: int) -> str:
     parts = {
         "replay": [str(absolute(path)) for path in job.replay],
         "steps": [replay_context, context, length],
-        "count": job.sequences,
+        "count": job.num_windows,
         "seed": job.seed,
-        "safe": job.episode_safe,
+        "resets": job.allow_resets,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 

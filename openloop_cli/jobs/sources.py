@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from openloop_cli.checkpoints import find_checkpoints
-from openloop_cli.errors import CheckpointError, ConfigError, OptionError
+from openloop_cli.errors import CheckpointError, ConfigError, OptionError, ReplayError
 from openloop_cli.storage import RemotePath, each, place, remote, within
 
 COLUMNS = ("checkpoint", "replay", "config", "name")
 MAX_TABLE_BYTES = 16 * 2**20
+_LEVELS = 4  # from RUN/ckpt/agent/TIME/agent.pkl up to RUN
 _BEYOND = "\n"  # no column's name: what a row has more of than there are columns
 
 
@@ -41,7 +42,7 @@ def expand(
     """The checkpoints that these names mean, each once, in the order given.
 
     Raises:
-      OptionError: A glob that no checkpoint matches.
+      CheckpointError: A glob that no checkpoint matches.
     """
     found: dict[str, Source] = {}
     for text in names:
@@ -57,7 +58,7 @@ def from_runs(pattern: str) -> tuple[list[Source], list[str]]:
       The checkpoints, and a line for each folder that was passed over.
 
     Raises:
-      OptionError: No run folder matches.
+      CheckpointError: No run folder matches.
     """
     sources: list[Source] = []
     notes: list[str] = []
@@ -68,7 +69,7 @@ def from_runs(pattern: str) -> tuple[list[Source], list[str]]:
             continue
         sources += [Source(folder, (run,)) for folder in found]
     if not sources:
-        raise OptionError(
+        raise CheckpointError(
             f"--runs {pattern}: no run folder with a checkpoint matches",
             hint="quote the glob, such as --runs 'logdir/*', or name a .yaml or .csv table",
         )
@@ -83,7 +84,7 @@ def from_table(path: Path) -> list[Source]:
     of rows, in which replay may be a list.
 
     Raises:
-      ConfigError, OptionError, RemoteError: The row, and what is wrong with it.
+      ConfigError, CheckpointError, RemoteError: The row, and what is wrong with it.
     """
     sources: list[Source] = []
     for number, row in enumerate(_rows(path), 1):
@@ -102,11 +103,32 @@ def from_table(path: Path) -> list[Source]:
         replay = [within(folder, text) for text in cells["replay"]]
         checkpoint = within(folder, cells["checkpoint"][0])
         for source in expand([str(checkpoint)], replay, config, name):
-            own = source.replay or (_run_folder(source.checkpoint, place),)
+            try:
+                own = source.replay or (own_run(source.checkpoint),)
+            except ReplayError as error:
+                raise ConfigError(
+                    f"{place}: {error.message}", hint="fill in the column replay"
+                ) from None
             sources.append(Source(source.checkpoint, own, config, name))
     if not sources:
         raise ConfigError(f"{path}: no rows", hint=f"its columns are {', '.join(COLUMNS)}")
     return sources
+
+
+def own_run(checkpoint: Path) -> Path:
+    """The run folder that a checkpoint belongs to: the nearest one upwards that has a replay.
+
+    Raises:
+      ReplayError: There is none.
+    """
+    start = absolute(checkpoint)
+    for folder in (start, *list(start.parents)[:_LEVELS]):
+        # The script `parallel` saves the replay's own state as ckpt/replay.
+        if folder.name != "ckpt" and (folder / "replay").is_dir():
+            return folder
+    raise ReplayError(
+        f"{checkpoint}: no folder above it has a replay", hint="name the replay, or the run folder"
+    )
 
 
 def absolute(path: Path) -> Path:
@@ -127,7 +149,7 @@ def _checkpoints(text: str) -> list[Path]:
     found = each(_try_checkpoints, _matches(text))
     folders = [x for inner in found if not isinstance(inner, CheckpointError) for x in inner]
     if not folders:
-        raise OptionError(
+        raise CheckpointError(
             f"{text}: no checkpoint matches", hint="expected folders with an agent.pkl"
         )
     return folders
@@ -147,7 +169,7 @@ def _remote_matches(pattern: RemotePath) -> Iterable[RemotePath]:
     while glob.has_magic(root.key) and root.parent != root:
         root = root.parent
     if glob.has_magic(root.key):
-        raise OptionError(f"{pattern}: no wildcard may stand in a bucket's name")
+        raise OptionError(f"{pattern}: wildcards are not supported in a bucket's name")
     rest = pattern.relative_to(root).as_posix()
     return [root] if rest == "." else root.glob(rest)
 
@@ -205,14 +227,3 @@ def _cell(row: Mapping[str, Any], column: str, place: str) -> list[str]:
     if not all(text is None or isinstance(text, (str, int)) for text in values):
         raise ConfigError(f"{place}: {column}: expected text, found {value!r}")
     return [str(text) for text in values if text not in (None, "")]
-
-
-def _run_folder(checkpoint: Path, place: str) -> Path:
-    """The nearest folder above a checkpoint that has a replay."""
-    for folder in absolute(checkpoint).parents:
-        if (folder / "replay").is_dir():
-            return folder
-    raise OptionError(
-        f"{place}: no replay given, and no folder above {checkpoint} has one",
-        hint="fill in the column replay",
-    )

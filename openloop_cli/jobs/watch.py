@@ -27,6 +27,8 @@ from openloop_cli.storage.atomic import check_writable
 
 # Seconds between two looks, and until a replay that was too short is opened again.
 LOOK_EVERY, TRY_EVERY = 2.0, 20.0
+# Seconds without a change after which files without a `done` marker count as complete.
+SETTLED = 60.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class WatchJob:
         never, and refused.
       until_step: Ends once a checkpoint of this step or a later one is rendered.
       once: Ends when all that is complete now is rendered; the clock is not asked.
-      settle: Seconds without a change after which files count as complete without `done`.
+      force: Choose windows anew, and so re-render every checkpoint that is still there.
     """
 
     run: Path
@@ -51,8 +53,7 @@ class WatchJob:
     report_every: float = -1
     until_step: int | None = None
     once: bool = False
-    settle: float = 60
-    fresh_windows: bool = False
+    force: bool = False
     config: Path | None = None
 
 
@@ -76,7 +77,7 @@ class Watch:
           OpenloopError: What is wrong with an option or a folder.
         """
         self._check()
-        if self.job.fresh_windows:
+        if self.job.force:
             forget_windows(self.job.folder)
         self.selection = Selection(self.job.folder, patient=not self.job.once)
         clock = ReportClock(self.job.report_every, self.now)
@@ -99,9 +100,8 @@ class Watch:
                 "--report-every 0: zero means never, as it does in the reference",
                 hint="-1 renders every checkpoint",
             )
-        for option, seconds in (("report-every", job.report_every), ("settle", job.settle)):
-            if math.isnan(seconds):
-                raise OptionError(f"--{option} nan: expected seconds")
+        if math.isnan(job.report_every):
+            raise OptionError("--report-every nan: expected seconds")
         if not job.run.exists():
             raise CheckpointError(f"{job.run}: no such folder", hint="give the run folder")
         if job.run.is_file():
@@ -138,7 +138,7 @@ class Watch:
             return False
         if self._seen.get(item.name, (None,))[0] != signature:
             self._seen[item.name] = (signature, self.now())
-        settled = self.now() >= self._seen[item.name][1] + self.job.settle
+        settled = self.now() >= self._seen[item.name][1] + SETTLED
         return settled or (folder / "done").exists()
 
     def _render(self, items: Sequence[Item]) -> None:

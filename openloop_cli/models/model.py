@@ -125,5 +125,5 @@ def on_device(model: Model) -> Iterator[None]:
             raise
         raise OpenloopError(
             f"the device ran out of memory: {reason}",
-            hint="use fewer --sequences or --samples, a shorter --length, or --device cpu",
+            hint="use fewer --num-windows or --samples, a shorter --length, or --device cpu",
         ) from None

@@ -12,7 +12,13 @@ from openloop_cli.replay.episodes import count_windows, episode_lengths
 from openloop_cli.replay.index import KeyInfo, Replay, open_replay
 from openloop_cli.replay.names import ChunkInfo
 from openloop_cli.replay.summary import ReplaySummary, summarize
-from openloop_cli.replay.windows import Windows, choose_and_read, parse_window, read_windows
+from openloop_cli.replay.windows import (
+    Windows,
+    choose_and_read,
+    is_window_id,
+    parse_window,
+    read_windows,
+)
 
 __all__ = [
     "Choice",
@@ -25,6 +31,7 @@ __all__ = [
     "choose_windows",
     "count_windows",
     "episode_lengths",
+    "is_window_id",
     "open_replay",
     "parse_window",
     "read_windows",

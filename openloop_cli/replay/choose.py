@@ -48,13 +48,13 @@ def choose_windows(
     context: int,
     count: int,
     seed: int,
-    episode_safe: bool = True,
+    allow_resets: bool = False,
     keys: Sequence[str] = (),
 ) -> Choice:
     """Choose `count` windows of `replay_context` + `length` steps.
 
-    The part from `context` steps after the replay context on is imagined; unless `episode_safe` is
-    off, no episode starts there. Chunks without one of `keys`, or with another form of it than the
+    The part from `context` steps after the replay context on is imagined; no episode starts there
+    unless `allow_resets`. Chunks without one of `keys`, or with another form of it than the
     first readable chunk has, are damaged ones.
     """
     if min(length, count) < 1 or min(replay_context, seed) < 0 or not 0 <= context <= length:
@@ -68,7 +68,7 @@ def choose_windows(
         seed,
         imagined=replay_context + context,
         steps=replay_context + length,
-        episode_safe=episode_safe,
+        allow_resets=allow_resets,
         keys=keys,
     )
     if not search.total:
@@ -131,14 +131,14 @@ class _Search:
         *,
         imagined: int,
         steps: int,
-        episode_safe: bool,
+        allow_resets: bool,
         keys: Sequence[str],
     ) -> None:
         self.replay = replay
         self.rng = np.random.default_rng(seed)
         self.imagined = imagined  # the first imagined step of a window
         self.steps = steps
-        self.episode_safe = episode_safe
+        self.allow_resets = allow_resets
         self.keys = keys
         self.passed_over = 0
         self.starts = replay.links.starts(steps)
@@ -186,12 +186,12 @@ class _Search:
             info = self.replay.chunks[piece.chunk]
             try:
                 self.replay.open(info, self.keys)
-                if self.episode_safe:
+                if not self.allow_resets:
                     flags.append(self.replay.is_first(info))
             except ReplayError:
                 self._mark(self.gone, Piece(piece.chunk, 0, info.length))
                 return False
-        if not self.episode_safe:
+        if self.allow_resets:
             return True
         unsafe = self._unsafe(np.concatenate(flags))[: self.starts[chunk]]
         begin = self.offsets[chunk]
@@ -234,6 +234,6 @@ def _none_left(search: _Search, replay_context: int, length: int) -> ReplayError
         return ReplayError(
             f"no {window} without an episode start in its imagined part, of {search.total};"
             f" {search.replay.damage_line()}",
-            hint="use --windows any, or a shorter --length",
+            hint="use --allow-resets, or a shorter --length",
         )
     return ReplayError(f"no {window} can be read: {search.replay.damage_line()}")

@@ -44,6 +44,11 @@ class Windows:
     chunk_files: tuple[Path, ...]
 
 
+def is_window_id(text: str) -> bool:
+    """Whether a text has the form `CHUNK_UUID:INDEX`."""
+    return _WINDOW.fullmatch(text) is not None
+
+
 def parse_window(text: str) -> tuple[str, int]:
     """`UUID:INDEX` -> the uuid as spelled, the index."""
     match = _WINDOW.fullmatch(text)
@@ -92,7 +97,7 @@ def choose_and_read(
     context: int,
     count: int,
     seed: int,
-    episode_safe: bool = True,
+    allow_resets: bool = False,
     keys: Sequence[str] | None = None,
 ) -> tuple[Choice, Windows]:
     """Choose windows and read them; chunks that turn out to be damaged are done without."""
@@ -106,7 +111,7 @@ def choose_and_read(
             context=context,
             count=count,
             seed=seed,
-            episode_safe=episode_safe,
+            allow_resets=allow_resets,
             keys=keys,
         )
         known = len(replay.damaged)

@@ -70,6 +70,7 @@ class Row:
     replay: str = "{run}"
     options: str = ""
     out: str = "{out}/x.npz"
+    code: int = 1
     marks: tuple = ()
 
 
@@ -93,6 +94,10 @@ def option(options: str, says: str, **more) -> Row:
     return Row(f"option {options}", says, options=options, **more)
 
 
+def usage(options: str, says: str, **more) -> Row:
+    return option(options, says, code=2, **more)
+
+
 def replay(name: str, says: str, harm, names=CHUNKS, **more) -> Row:
     return Row(f"replay {name}", says, each(names, harm), **more)
 
@@ -100,7 +105,7 @@ def replay(name: str, says: str, harm, names=CHUNKS, **more) -> Row:
 def windows_from(name: str, says: str, content) -> Row:
     content = content if isinstance(content, str) else json.dumps(content)
     harm = each(["m.json"], text(content))
-    return Row(f"windows-from {name}", says, harm, options="--windows-from {run}/m.json")
+    return Row(f"window file {name}", says, harm, options="--window {run}/m.json")
 
 
 # fmt: off
@@ -228,41 +233,43 @@ REPLAYS = [
     replay("window in a damaged chunk", f"window {UUID}:3: {{run}}/{FIRST}: it is cut short", cut(0.5), [FIRST], options=f"--window {UUID}:3"),
 ]
 OPTIONS = [
-    option("--length 1", "--length 1: expected 2 or more steps"),
-    option("--length -5", "--length -5: expected 2 or more steps"),
+    usage("--length 1", "--length 1: expected 2 or more steps"),
+    usage("--length -5", "--length -5: expected 2 or more steps"),
     option("--length 1000", "no window of 1 + 1000 steps: the longest linked stream has 90"),
     option(f"--length {10**30}", "the longest linked stream has 90"),
-    option("--context 0", "--context 0: expected 1 or more steps"),
-    option("--context 8", "--context 8: expected 1 to 7, below --length 8"),
-    option("--context 9", "--context 9: expected 1 to 7, below --length 8"),
-    option("--scale 3", "--scale 3: expected an even whole factor from 2 to 128"),
-    option("--scale 0", "--scale 0: expected an even whole factor from 2 to 128"),
-    option("--scale 1000000", "--scale 1000000: expected an even whole factor from 2 to 128"),
-    option("--fps 0", "--fps 0: expected more than 0 and at most 1000"),
-    option("--fps nan", "--fps nan: expected more than 0"),
-    option("--fps inf", "--fps inf: expected more than 0"),
-    option("--fps 60", "--fps 60: expected more than 0 and at most 50", out="{out}/x.gif"),
-    option("--sequences 0", "--sequences 0: expected 1 or more"),
-    option("--show 0", "--show 0: expected 1 or more"),
-    option("--samples 0", "--samples 0: expected 1 or more"),
-    option("--samples 2 --latents mode", "--samples 2 with --latents mode: all futures would be the same"),
-    option("--seed -1", "--seed -1: expected 0 to 4294967295"),
-    option(f"--seed {1 << 70}", f"--seed {1 << 70}: expected 0 to 4294967295"),
-    option("--keys nosuch", "--keys nosuch: the run observes orientations, height, velocity"),
-    option("--keys height,,velocity", "--keys : the run observes orientations"),
-    option("--window foo", "window 'foo': expected CHUNK_UUID:INDEX"),
-    option(f"--window {UUID}:-1", "expected CHUNK_UUID:INDEX"),
+    usage("--context 0", "--context 0: expected 1 or more steps"),
+    usage("--context 8", "--context 8: expected 1 to 7, below --length 8"),
+    usage("--context 9", "--context 9: expected 1 to 7, below --length 8"),
+    usage("--scale 3", "--scale 3: expected an even factor from 2 to 128"),
+    usage("--scale 0", "--scale 0: expected an even factor from 2 to 128"),
+    usage("--scale 1000000", "--scale 1000000: expected an even factor from 2 to 128"),
+    usage("--fps 0", "--fps 0: expected more than 0 and at most 1000"),
+    usage("--fps nan", "--fps nan: expected more than 0"),
+    usage("--fps inf", "--fps inf: expected more than 0"),
+    usage("--fps 60", "--fps 60: expected more than 0 and at most 50", out="{out}/x.gif"),
+    usage("--num-windows 0", "--num-windows 0: expected 1 or more"),
+    usage("--show 0", "--show 0: expected 1 or more"),
+    usage("--samples 0", "--samples 0: expected 1 or more"),
+    usage("--samples 2 --latents mode", "--samples 2 with --latents mode: all futures would be the same"),
+    usage("--seed -1", "--seed -1: expected 0 to 4294967295"),
+    usage(f"--seed {1 << 70}", f"--seed {1 << 70}: expected 0 to 4294967295"),
+    usage("--keys nosuch", "--keys nosuch: no such observation; there are orientations, height, velocity"),
+    usage("--keys height,,velocity", "--keys 'height,,velocity': an empty name"),
+    usage("--keys height,", "--keys 'height,': an empty name"),
+    usage("--keys ,", "--keys ',': an empty name"),
+    usage("--window foo", "--window foo: neither a metrics.json nor a window's CHUNK:INDEX"),
+    usage(f"--window {UUID}:-1", "neither a metrics.json nor"),
     option(f"--window {UUID}:64", f"window {UUID}:64: {{run}}/{FIRST} has only 64 steps, from 0"),
     option("--window 2PMho4XlIszq4Uh2EJNPi5:0", "no chunk 2PMho4XlIszq4Uh2EJNPi5 in this replay"),
-    option("--device nosuch", "--device nosuch: "),
-    option("--device cpu:99", "--device cpu:99: there are"),
-    option("--device gpu", "--device gpu: ", marks=(pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is one"),)),
-    option("--style reference", "--style reference: it has no picture of orientations", out="{out}/x.mp4"),
-    option("--report {out}/page.txt", "{out}/page.txt: --report writes a web page"),
+    usage("--device nosuch", "--device nosuch: "),
+    usage("--device cpu:99", "--device cpu:99: there are"),
+    usage("--device gpu", "--device gpu: ", marks=(pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is one"),)),
+    usage("--style reference", "--style reference: it has no picture of orientations", out="{out}/x.mp4"),
+    usage("--report {out}/page.txt", "--report {out}/page.txt: unsupported extension"),
 ]
 PLACES = [
-    Row("out of no known kind", "{out}/x.avi: no known kind of file", out="{out}/x.avi"),
-    Row("out without an ending", "{out}/x: no known kind of file", out="{out}/x"),
+    Row("out of no known kind", "--out {out}/x.avi: unsupported extension", out="{out}/x.avi", code=2),
+    Row("out without an ending", "--out {out}/x: unsupported extension", out="{out}/x", code=2),
     Row("out is a folder", "{run}/d.npz: expected a file's name, found a folder", lambda run: (run / "d.npz").mkdir(), out="{run}/d.npz"),
     Row("out below a file", "{run}/config.yaml/x.npz: cannot be written", out="{run}/config.yaml/x.npz"),
     Row("out cannot be written", "/proc/x.npz: cannot be written", out="/proc/x.npz"),
@@ -274,29 +281,29 @@ PLACES = [
     option("--metrics /proc/x.json", "/proc/x.json: cannot be written"),
     option("--save-arrays /proc/y.npz", "/proc/y.npz: cannot be written"),
     option("--report /proc/x.html", "/proc/x.html: cannot be written"),
-    option("--metrics {out}/x.npz", "{out}/x.npz: both --out and --metrics would write this file"),
-    option("--metrics {out}/../out/./x.npz", "both --out and --metrics would write this file"),
-    option("--save-arrays {out}/x.npz", "{out}/x.npz: both --out and --save-arrays would write this file"),
-    option("--report {out}/x.html --metrics {out}/x.html", "both --metrics and --report would write this file"),
-    option("--metrics {run}/config.yaml", "--metrics {run}/config.yaml: this file is read, it will not be written over"),
-    option(f"--save-arrays {{run}}/{FIRST}", "this file is read, it will not be written over"),
-    option(f"--metrics {{run}}/{AGENT}", "this file is read, it will not be written over"),
+    usage("--metrics {out}/x.npz", "{out}/x.npz: both --out and --metrics name this file"),
+    usage("--metrics {out}/../out/./x.npz", "both --out and --metrics name this file"),
+    usage("--save-arrays {out}/x.npz", "{out}/x.npz: both --out and --save-arrays name this file"),
+    usage("--report {out}/x.html --metrics {out}/x.html", "both --metrics and --report name this file"),
+    usage("--metrics {run}/config.yaml", "--metrics {run}/config.yaml: this is an input, which is never overwritten"),
+    usage(f"--save-arrays {{run}}/{FIRST}", "this is an input, which is never overwritten"),
+    usage(f"--metrics {{run}}/{AGENT}", "this is an input, which is never overwritten"),
 ]
 WINDOWS_FROM = [
-    option("--windows-from {run}/gone.json", "{run}/gone.json: cannot be read: No such file"),
-    option("--windows-from {run}", "{run}: cannot be read: Is a directory"),
-    option("--windows-from {run}/" + AGENT, "agent.pkl: not JSON: not text"),
+    usage("--window {run}/gone.json", "--window {run}/gone.json: neither a metrics.json nor"),
+    option("--window {run}", "{run}: cannot be read: Is a directory"),
+    option("--window {run}/" + AGENT, "agent.pkl: not JSON: not text"),
     windows_from("empty", "m.json: not JSON", ""),
     windows_from("not JSON", "m.json: not JSON: Expecting value", "hello"),
     windows_from("NaN", "m.json: not JSON: NaN is no JSON", '{"a": NaN}'),
     windows_from("deep", "m.json: not JSON: nested too deeply", "[" * 100_000),
     windows_from("other JSON", "m.json: not a metrics.json of openloop", [1]),
     windows_from("another version", "m.json: format version 2, expected 1", GOOD | {"version": 2}),
-    windows_from("no rollout", "m.json: rollout: no windows, length and context in it", GOOD | {"rollout": None}),
-    windows_from("no length", "m.json: rollout: no windows, length and context in it", GOOD | {"rollout": {"windows": ["a:0"]}}),
-    windows_from("numbers for ids", "m.json: rollout: no windows, length", GOOD | {"rollout": {"windows": [1], "length": 8, "context": 4}}),
-    windows_from("no ids", "m.json: rollout: no windows, length", GOOD | {"rollout": {"windows": [], "length": 8, "context": 4}}),
-    windows_from("text for length", "m.json: rollout: no windows, length", GOOD | {"rollout": {"windows": ["a:0"], "length": "8", "context": 4}}),
+    windows_from("no rollout", "m.json: rollout: expected windows, length and context", GOOD | {"rollout": None}),
+    windows_from("no length", "m.json: rollout: expected windows, length and context", GOOD | {"rollout": {"windows": ["a:0"]}}),
+    windows_from("numbers for ids", "m.json: rollout: expected windows, length", GOOD | {"rollout": {"windows": [1], "length": 8, "context": 4}}),
+    windows_from("no ids", "m.json: rollout: expected windows, length", GOOD | {"rollout": {"windows": [], "length": 8, "context": 4}}),
+    windows_from("text for length", "m.json: rollout: expected windows, length", GOOD | {"rollout": {"windows": ["a:0"], "length": "8", "context": 4}}),
     windows_from("another replay's", "window 7:0: no chunk 7 in this replay", GOOD | {"rollout": {"windows": ["7:0"], "length": 8, "context": 4}}),
 ]
 REFUSED = [*PATHS, *PICKLES, *CONFIGS, *REPLAYS, *OPTIONS, *PLACES, *WINDOWS_FROM]
@@ -333,6 +340,6 @@ WORKS = [
     replay("NaN acted", "NaN or Infinity in 'action' of the replay", become("action", lambda n: np.full((n, 6), NAN, "f4"))),
     replay("NaN rewards", "NaN or Infinity in 'reward' of the replay", become("reward", lambda n: np.full(n, NAN, "f4"))),
     Row("aliases in config", "", lambda run: (settings(r"deter: 64", "deter: &d 64")(run), settings(r"^replay_context: 1", "replay_context: 1\nother: *d")(run))),
-    Row("another name's metrics", "", each(["m.json"], text(json.dumps(GOOD))), options="--windows-from {run}/m.json"),
+    Row("another name's metrics", "", each(["m.json"], text(json.dumps(GOOD))), options="--window {run}/m.json"),
 ]
 # fmt: on

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
@@ -86,20 +85,20 @@ def test_wrong_usage(pair, tmp_path):
 
 def job(*sources, **options):
     replay = options.pop("replay", ())
-    settings = ReportJob(sources[0], replay, Path("x.npz"))
+    settings = ReportJob(sources[0], replay)
     return ComparisonJob(tuple(sources), settings, **options)
 
 
 @pytest.mark.parametrize(
     ("make", "told"),
     [
-        (lambda a, b, d: job(a), "one checkpoint"),
+        (lambda a, b, d: job(a), "expected two or more"),
         (lambda a, b, d: job(a, a), "twice"),
-        (lambda a, b, d: job(a, d), "needs a replay"),
+        (lambda a, b, d: job(a, d), "no folder above it has a replay"),
         (lambda a, b, d: job(a, b, video=d / "v.mp4"), "no pictures"),
-        (lambda a, b, d: job(a, b, video=d / "v.avi"), "no known kind of video"),
-        (lambda a, b, d: job(a, b, out=d / "c.txt"), "no known kind of file"),
-        (lambda a, b, d: job(a, b, page=d / "c.txt"), "web page"),
+        (lambda a, b, d: job(a, b, video=d / "v.avi"), "--video .*v.avi: unsupported extension"),
+        (lambda a, b, d: job(a, b, out=d / "c.txt"), "--out .*c.txt: unsupported extension"),
+        (lambda a, b, d: job(a, b, page=d / "c.txt"), "--report .*c.txt: unsupported extension"),
         (lambda a, b, d: job(a, d / "no.json"), "cannot be read"),
         (lambda a, b, d: job(a, d / "no", replay=(d,)), "no"),
     ],

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from openloop_cli.cli.app import app
-from openloop_cli.errors import MetricsError, OutputError
+from openloop_cli.errors import MetricsError, OptionError
 
 
 def metrics(folder, name, step):
@@ -66,4 +66,4 @@ def test_other_files_are_refused(tmp_path, change, words):
 
 def test_an_unknown_ending_is_refused(tmp_path):
     result = run(metrics(tmp_path, "a.json", 1), "--out", str(tmp_path / "c.gif"))
-    assert isinstance(result.exception, OutputError)
+    assert isinstance(result.exception, OptionError)

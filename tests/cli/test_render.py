@@ -19,7 +19,7 @@ from .harm import AGENT, CHECKPOINT, GENUINE, arrays
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "dmc_proprio.golden.npz"
 ONE = ["--no-evaluate", "--no-cache"]
-SMALL = ["--length", "8", "--sequences", "3", *ONE]
+SMALL = ["--length", "8", "--num-windows", "3", *ONE]
 
 
 @pytest.fixture
@@ -107,9 +107,9 @@ def test_the_same_command_gives_the_same(run, tmp_path):
     assert trees[0]["rollout"]["seed"] == 7
 
 
-def test_windows_from_gives_the_same_frames_and_serves_another_checkpoint(run, out):
+def test_window_with_a_file_gives_the_same_frames_and_serves_another_checkpoint(run, out):
     render(run, run, "-o", out / "a.mp4", *SMALL, "--seed", 3, "--quiet")
-    again = ["--windows-from", out / "a.metrics.json", "--seed", 3, *ONE, "--quiet"]
+    again = ["--window", out / "a.metrics.json", "--seed", 3, *ONE, "--quiet"]
     render(run, run, "-o", out / "b.mp4", *again)
     a, b = strict(out / "a.metrics.json"), strict(out / "b.metrics.json")
     assert a["frames"] == b["frames"]
@@ -146,11 +146,11 @@ def test_every_kind_of_picture_can_be_decoded(run, out):
         found, tree = frames_of(out / f"x{ending}"), strict(out / "x.metrics.json")
         if ending == ".png":
             assert len(found) == 1
-            assert tree["files"] == {"still/image": "x.png"}
+            assert tree["files"] == {"still/image": "x.png", "page": "x.html"}
             continue
         assert list(found.shape) == tree["frames"]["image"]["shape"]
         assert len(found) == 8
-        assert tree["files"] == {"video/image": f"x{ending}"}
+        assert tree["files"] == {"video/image": f"x{ending}", "page": "x.html"}
 
 
 def test_the_reference_style_is_its_grid(run, out):
@@ -198,7 +198,7 @@ def test_several_image_keys_are_a_file_each(tmp_path, out):
     run = make_run(tmp_path / "two", params=make_params(TREE, spaces))
     for path in (run / "replay").glob("*.npz"):
         arrays(lambda found: found.update(wrist=np.zeros((20, 16, 16, 1), np.uint8)))(path)
-    render(run, run, "-o", out / "video.mp4", *SMALL, "--quiet")
+    render(run, run, "-o", out / "video.mp4", *SMALL, "--quiet", "--no-report")
     assert listing(out) == ["video.image.mp4", "video.metrics.json", "video.wrist.mp4"]
     tree = strict(out / "video.metrics.json")
     assert set(tree["frames"]) == {"image", "wrist"}
@@ -241,6 +241,7 @@ def test_json_is_one_object_and_quiet_is_silent(run, out):
     assert told["notes"] == tree["notes"]
     assert told["files"] == {
         "video/image": str(out / "x.mp4"),
+        "page": str(out / "x.html"),
         "metrics": str(out / "x.metrics.json"),
     }
     assert (told["run"], told["step"], told["windows"]) == ("made_up", 60, 3)
@@ -273,7 +274,7 @@ def test_parallel_and_sharded_layouts_render_the_same(tmp_path, out):
     shutil.copytree(GENUINE / "replay", other / "replay/00000")
     found = []
     for name, folder in (("plain", GENUINE), ("other", other)):
-        render(folder, folder, "-o", out / f"{name}.npz", *SMALL, "--sequences", 2, "--quiet")
+        render(folder, folder, "-o", out / f"{name}.npz", *SMALL, "--num-windows", 2, "--quiet")
         found.append((strict(out / f"{name}.metrics.json"), dict(np.load(out / f"{name}.npz"))))
     (plain, ours), (parallel, theirs) = found
     assert plain["checkpoint"]["sha256"] == parallel["checkpoint"]["sha256"]
@@ -288,10 +289,10 @@ def test_without_config_yaml(tmp_path, out):
     bare = tmp_path / "bare"
     shutil.copytree(GENUINE, bare)
     (bare / "config.yaml").unlink()
-    done = openloop("render", bare, bare, "-o", out / "bare.npz", *SMALL, "--sequences", 2)
+    done = openloop("render", bare, bare, "-o", out / "bare.npz", *SMALL, "--num-windows", 2)
     assert done.returncode == 0
     assert "note: no config.yaml: inferred the architecture from the parameters" in done.stderr
-    render(GENUINE, GENUINE, "-o", out / "x.npz", *SMALL, "--sequences", 2, "--quiet")
+    render(GENUINE, GENUINE, "-o", out / "x.npz", *SMALL, "--num-windows", 2, "--quiet")
     inferred, known = strict(out / "bare.metrics.json"), strict(out / "x.metrics.json")
     assert inferred["config"]["source"] is None
     assert known["config"]["source"] == str(GENUINE / "config.yaml")

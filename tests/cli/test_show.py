@@ -16,7 +16,7 @@ def run(tmp_path_factory):
 
 def height(run, folder, **options):
     out = folder / "x.png"
-    run_job(ReportJob(run, (run,), out, length=8, sequences=7, keys=("image",), **options))
+    run_job(ReportJob(run, (run,), out, length=8, num_windows=7, keys=("image",), **options))
     return np.asarray(Image.open(out)).shape[0]
 
 
@@ -29,7 +29,7 @@ def test_arrays_show_six(run, tmp_path):
     shapes = {}
     for show in (None, 6, 2):
         out = tmp_path / f"{show}.npz"
-        job = ReportJob(run, (run,), out, length=8, sequences=7, show=show, evaluate=False)
+        job = ReportJob(run, (run,), out, length=8, num_windows=7, show=show, evaluate=False)
         run_job(job)
         shapes[show] = np.load(out)["grid/image"].shape
     assert shapes[None] == shapes[6] != shapes[2]

@@ -13,7 +13,7 @@ from openloop_cli.cli.app import app
 from tests.jobs.test_watch import Trainer, run  # noqa: F401 (a fixture)
 
 CODE = "from openloop_cli.cli import main; main()"
-QUICK = ["--length", "6", "--sequences", "3", "--show", "1", "--scale", "2", "--no-report"]
+QUICK = ["--length", "6", "--num-windows", "3", "--show", "1", "--scale", "2", "--no-report"]
 
 
 def start(*args):

@@ -85,7 +85,7 @@ def test_a_baseline_of_other_windows_is_refused(rollout, told):
     with pytest.raises(MetricsError) as error:
         check(entry(**rollout), baseline=entry(label="old.json"))
     assert told in error.value.message
-    assert "--windows-from old.json" in error.value.hint
+    assert "--window old.json" in error.value.hint
 
 
 def test_one_window_says_nothing():

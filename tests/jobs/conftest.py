@@ -28,7 +28,7 @@ def add_checkpoint(run, number):
 
 
 def settings(**options):
-    defaults = {"length": 6, "sequences": 3, "show": 2, "scale": 2}
+    defaults = {"length": 6, "num_windows": 3, "show": 2, "scale": 2}
     return ReportJob(None, (), None, **(defaults | options))
 
 

@@ -252,7 +252,7 @@ def test_windows_stay_when_the_replay_grows(run, tmp_path):
     run_batch(batch_of(run, tmp_path / "out", names=[first, *rest]))
     trees = [x for n, x in results(tmp_path / "out").items() if "metrics" in n]
     assert len({tuple(x["rollout"]["windows"]) for x in trees}) == 1
-    fresh = run_batch(batch_of(run, tmp_path / "out", names=[first, *rest], fresh_windows=True))
+    fresh = run_batch(batch_of(run, tmp_path / "out", names=[first, *rest], force=True))
     assert statuses(fresh) == ["done"] * 4
 
 
@@ -381,8 +381,6 @@ def test_the_index_page_tells_what_there_is_to_say_of_checkpoints(run, tmp_path)
 def test_mistakes_are_told_before_anything_is_done(run, tmp_path):
     with pytest.raises(OptionError, match="--length 1"):
         run_batch(batch_of(run, tmp_path / "out", length=1))
-    with pytest.raises(OptionError, match="--fresh-windows with --shard"):
-        run_batch(batch_of(run, tmp_path / "out", fresh_windows=True, shard="1/2"))
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="expected a folder"):
         run_batch(batch_of(run, tmp_path / "file"))

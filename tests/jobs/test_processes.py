@@ -22,7 +22,7 @@ from .conftest import add_checkpoint, batch_of
 from .test_batch import no_partial_files, results, statuses
 
 CODE = "from openloop_cli.cli import main; main()"
-QUICK = ["--length", "6", "--sequences", "3", "--show", "1", "--scale", "2", "--no-report"]
+QUICK = ["--length", "6", "--num-windows", "3", "--show", "1", "--scale", "2", "--no-report"]
 PARALLEL = ["--parallel", "checkpoints", "--workers", "2", "--device", "cpu"]
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -113,7 +113,7 @@ def test_a_checkpoint_that_kills_its_workers(run, tmp_path, crews):
     assert statuses(result) == ["done", "failed", "done", "done"]
     (failure,) = result.failures
     assert failure.error == "its worker died twice: killed by SIGKILL"
-    assert "--sequences" in failure.hint
+    assert "--num-windows" in failure.hint
     assert multiprocessing.active_children() == []
 
 

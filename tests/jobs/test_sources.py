@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from openloop_cli.errors import ConfigError, OptionError
+from openloop_cli.errors import CheckpointError, ConfigError
 from openloop_cli.jobs.sources import expand, from_runs, from_table
 
 
@@ -41,9 +41,9 @@ def test_what_is_not_there_stays_to_fail_in_its_turn(tmp_path):
 
 
 def test_a_glob_without_a_match_is_a_mistake(run):
-    with pytest.raises(OptionError, match="no checkpoint matches"):
+    with pytest.raises(CheckpointError, match="no checkpoint matches"):
         expand([str(run / "ckp/*")], ())
-    with pytest.raises(OptionError, match="no checkpoint matches"):
+    with pytest.raises(CheckpointError, match="no checkpoint matches"):
         expand([str(run / "replay/*")], ())
 
 
@@ -55,7 +55,7 @@ def test_runs_bring_their_own_replay(run, names):
     assert {source.replay for source in sources} == {(run,)}
     assert len(notes) == 1
     assert "elsewhere" in notes[0]
-    with pytest.raises(OptionError, match="no run folder"):
+    with pytest.raises(CheckpointError, match="no run folder"):
         from_runs(str(run.parent / "else*"))
 
 
@@ -106,5 +106,5 @@ def test_a_table_is_refused_with_its_row(tmp_path, name, text, words):
 
 def test_a_row_without_any_replay_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text("checkpoint\nnowhere/at/all\n")
-    with pytest.raises(OptionError, match="row 1: no replay given"):
+    with pytest.raises(ConfigError, match=r"row 1: .*/all: no folder above it has a replay"):
         from_table(tmp_path / "t.csv")

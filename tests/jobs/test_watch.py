@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from openloop_cli.errors import CheckpointError, OptionError, OutputError
+from openloop_cli.errors import CheckpointError, OptionError
 from openloop_cli.jobs.engines import local
 from openloop_cli.jobs.watch import ReportClock, Watch, WatchJob
 from openloop_cli.replay import open_replay
@@ -152,7 +152,7 @@ def test_the_windows_are_kept_though_the_replay_grows(run, tmp_path):
     live(job, itertools.chain(trainer.save(), idle(1)))
     trees = [read_metrics(path) for path in sorted((tmp_path / "out").glob("*.metrics.json"))]
     assert trees[0]["rollout"]["windows"] == trees[1]["rollout"]["windows"]
-    ends = live(replace(job, fresh_windows=True), idle(2))
+    ends = live(replace(job, force=True), idle(2))
     assert names(ends, "done") == ["run-20270101T000002F000000"]
 
 
@@ -176,7 +176,7 @@ def test_it_waits_for_a_replay_that_holds_enough(run, tmp_path):
 
 def test_without_done_it_waits_until_nothing_changes(run, tmp_path):
     trainer = Trainer(run)
-    job = watch_job(run, tmp_path / "out", settle=60)
+    job = watch_job(run, tmp_path / "out")
     assert live(job, itertools.chain(trainer.save(stop_before="done"), idle(20))) == []
     ends = live(job, idle(40))
     assert [status for status, _ in ends] == ["done"]
@@ -189,7 +189,7 @@ def test_a_trainer_killed_while_writing_is_one_failure(run, tmp_path):
     trainer = Trainer(run, keep=5)
     whole = Trainer(run, keep=5)
     half = trainer.save()
-    job = watch_job(run, tmp_path / "out", settle=60)
+    job = watch_job(run, tmp_path / "out")
     doings = itertools.chain(itertools.islice(half, 2), idle(100))
     ends = live(job, doings)
     assert [status for status, _ in ends] == ["failed"]
@@ -257,10 +257,9 @@ def test_once_renders_what_is_there_and_ends(run, tmp_path):
     [
         ({"report_every": 0}, OptionError, "zero means never"),
         ({"report_every": math.nan}, OptionError, "--report-every nan"),
-        ({"settle": math.nan}, OptionError, "--settle nan"),
         ({"run": "gone"}, CheckpointError, "no such folder"),
         ({"run": "run/config.yaml"}, CheckpointError, "expected a folder, found a file"),
-        ({"kind": ".doc"}, OutputError, "no known kind"),
+        ({"kind": ".doc"}, OptionError, "unsupported extension"),
     ],
 )
 def test_mistakes_are_told_at_once(run, tmp_path, options, error, words):

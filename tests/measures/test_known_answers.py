@@ -23,7 +23,7 @@ def run(sample_run):
 
 @pytest.fixture(scope="module")
 def windows(run):
-    return run.choose_windows(length=LENGTH, context=CONTEXT, count=12, seed=3)[1]
+    return run.choose_windows(length=LENGTH, context=CONTEXT, num_windows=12, seed=3)[1]
 
 
 @pytest.fixture(scope="module")

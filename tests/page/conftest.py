@@ -38,14 +38,14 @@ def made_up_run(tmp_path_factory):
 def small(made_up_run, tmp_path_factory) -> Made:
     """Images, vectors and classes; 8 windows of 8 steps; untrained."""
     folder = tmp_path_factory.mktemp("small")
-    return made(made_up_run, made_up_run, folder, sequences=8, samples=2, episode_safe=False)
+    return made(made_up_run, made_up_run, folder, num_windows=8, samples=2, allow_resets=True)
 
 
 @pytest.fixture(scope="session")
 def alone(made_up_run, tmp_path_factory) -> Made:
     """A single window: no intervals, no other context."""
     folder = tmp_path_factory.mktemp("alone")
-    return made(made_up_run, made_up_run, folder, sequences=1, episode_safe=False)
+    return made(made_up_run, made_up_run, folder, num_windows=1, allow_resets=True)
 
 
 @pytest.fixture(scope="session")

@@ -92,7 +92,7 @@ def test_stills_are_tiles_pixel_for_pixel():
 @pytest.mark.parametrize("keys", [("image",), ("pose",), ("token",)])
 def test_windows_are_ordered_by_the_numbers_of_the_report(made_up_run, tmp_path, keys):
     """A page is filmed before its numbers are there, and says the same of each window."""
-    options = {"sequences": 8, "episode_safe": False, "keys": keys, "evaluate": False}
+    options = {"num_windows": 8, "allow_resets": True, "keys": keys, "evaluate": False}
     page = made(made_up_run, made_up_run, tmp_path, **options)
     found = page.tree["observations"][leading_key(page.tree)]
     errors = np.mean(found["per_window"]["model"], 1)

@@ -83,7 +83,7 @@ def test_against_brute_force(writer, seed):
     some = choose(replay, count=3, **options)
     assert len(some.ids) == min(3, len(safe))
     assert set(places(some)) <= set(safe)
-    anything = choose(replay, count=ALL, episode_safe=False, **options)
+    anything = choose(replay, count=ALL, allow_resets=True, **options)
     assert places(anything) == valid
     assert anything.passed_over == 0
 
@@ -229,7 +229,7 @@ def test_flags_that_cannot_be_read_are_damage(writer):
     replay = open_replay(writer.folder)
     assert {chunk for chunk, _ in places(choose(replay, count=ALL))} == {1}
     assert len(replay.damaged) == 3
-    anything = choose(open_replay(writer.folder), count=ALL, episode_safe=False)
+    anything = choose(open_replay(writer.folder), count=ALL, allow_resets=True)
     assert {chunk for chunk, _ in places(anything)} == {1, 2, 3, 4}
 
 
@@ -252,8 +252,8 @@ def test_nothing_is_safe(writer):
         ReplayError, match=r"without an episode start.* of 50; none is damaged"
     ) as caught:
         choose(open_replay(writer.folder))
-    assert "--windows any" in caught.value.hint
-    assert choose(open_replay(writer.folder), episode_safe=False).ids
+    assert "--allow-resets" in caught.value.hint
+    assert choose(open_replay(writer.folder), allow_resets=True).ids
 
 
 def test_nothing_is_readable(writer):

@@ -21,7 +21,7 @@ KINDS = {
     "futures": {"samples": 3},
     "diverged, futures": {"samples": 3},
     "prediction only": {"evaluate": False},
-    "one window": {"sequences": 1, "windows": ("1:0",)},
+    "one window": {"num_windows": 1, "windows": ("1:0",)},
     "a bare checkpoint": {"evaluate": False},
     "no images": {"out": "x.npz"},
 }
@@ -47,7 +47,7 @@ def runs(tmp_path_factory):
 def render(runs, folder: Path, kind: str, options: dict) -> Path:
     named = {"no images": "none", "a bare": "bare", "diverged": "diverged"}
     run = next((runs[name] for part, name in named.items() if part in kind), runs["images"])
-    options = {"out": "x.mp4", "sequences": 3, "length": 8} | options
+    options = {"out": "x.mp4", "num_windows": 3, "length": 8} | options
     options["out"] = folder / options["out"]
     run_job(ReportJob(run, (run,), cache=False, **options))
     return folder / "x.metrics.json"

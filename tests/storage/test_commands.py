@@ -8,7 +8,7 @@ import pytest
 from openloop_cli.cli.app import main
 from tests.synthetic_run import TIMES, make_run
 
-SMALL = ("--length", "8", "--sequences", "3")
+SMALL = ("--length", "8", "--num-windows", "3")
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_render_plot_check(cli, run, memory):
     assert cli("check", metrics, "--min", limit)[0] == 3
     assert memory.exists("/out/s.md")
     assert memory.exists("/out/j.xml")
-    again = ("--windows-from", metrics, "--out", "memory://out/again.npz", "--no-evaluate")
+    again = ("--window", metrics, "--out", "memory://out/again.npz", "--no-evaluate")
     assert cli("render", run, run, *again)[0] == 0
     first, second = (
         json.loads(memory.cat_file(f"/out/{name}.metrics.json")) for name in ("v", "again")

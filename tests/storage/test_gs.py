@@ -111,8 +111,8 @@ def test_a_run_in_a_bucket(files, tmp_path):
     assert str(far.config.source) == f"{address}/config.yaml"
     expected = near.read_params()
     assert all(np.array_equal(array, expected[k]) for k, array in far.read_params().items())
-    choice, windows = far.choose_windows(length=8, count=3, seed=1)
-    same, data = near.choose_windows(length=8, count=3, seed=1)
+    choice, windows = far.choose_windows(length=8, num_windows=3, seed=1)
+    same, data = near.choose_windows(length=8, num_windows=3, seed=1)
     assert choice == same
     assert all(np.array_equal(windows.data[key], data.data[key]) for key in data.data)
 

@@ -111,7 +111,7 @@ def test_a_run_in_a_repository(files, tmp_path):
     expected = near.read_params()
     assert all(np.array_equal(array, expected[k]) for k, array in far.read_params().items())
     (choice, windows), (same, data) = (
-        x.choose_windows(length=8, count=3, seed=1) for x in (far, near)
+        x.choose_windows(length=8, num_windows=3, seed=1) for x in (far, near)
     )
     assert choice == same
     assert all(np.array_equal(windows.data[key], data.data[key]) for key in data.data)

@@ -22,7 +22,7 @@ def remote_run(memory, put, sample_run):
 
 
 def test_a_report_is_the_same_as_from_the_disk(remote_run, sample_run, memory, tmp_path):
-    options = {"length": 16, "sequences": 4, "show": 2, "evaluate": False}
+    options = {"length": 16, "num_windows": 4, "show": 2, "evaluate": False}
     there = run_job(ReportJob(remote_run, (remote_run,), "memory://out/a/video.mp4", **options))
     here = run_job(ReportJob(sample_run, (sample_run,), tmp_path / "video.mp4", **options))
     written = json.loads(memory.cat_file("/out/a/video.metrics.json"))
@@ -51,8 +51,8 @@ def _without_places(tree):
 def test_python_takes_addresses(remote_run, sample_run, requests):
     there, here = open_run(remote_run, remote_run), open_run(sample_run, sample_run)
     assert str(there.config.source) == "memory://runs/cheetah/config.yaml"
-    choice, windows = there.choose_windows(length=20, count=5, seed=3)
-    same_choice, same = here.choose_windows(length=20, count=5, seed=3)
+    choice, windows = there.choose_windows(length=20, num_windows=5, seed=3)
+    same_choice, same = here.choose_windows(length=20, num_windows=5, seed=3)
     assert choice == same_choice
     assert all(np.array_equal(windows.data[key], same.data[key]) for key in same.data)
     params, expected = there.read_params(), here.read_params()
@@ -92,13 +92,13 @@ def test_a_network_that_fails_is_no_damaged_chunk(remote_run, monkeypatch):
 
     monkeypatch.setattr(stores, "fetch", failing)
     with pytest.raises(RemoteError, match="cannot be reached"):
-        run.choose_windows(length=16, count=4)
+        run.choose_windows(length=16, num_windows=4)
 
 
 def test_a_damaged_chunk_is_passed_over_as_on_a_disk(remote_run, sample_run, memory):
     chunk = sorted(memory.find("/runs/cheetah/replay"))[1]
     memory.pipe_file(chunk, memory.cat_file(chunk)[:-1000])
-    _, windows = open_run(remote_run, remote_run).choose_windows(length=16, count=4)
+    _, windows = open_run(remote_run, remote_run).choose_windows(length=16, num_windows=4)
     assert not any(path.name in chunk for path in windows.chunk_files)
 
 

@@ -16,7 +16,7 @@ from tests.synthetic_run import make_run
 
 pytest.importorskip("s3fs", reason="needs openloop[remote]")
 pytest.importorskip("moto.server", reason="needs moto[server], of openloop[dev]")
-SMALL = {"length": 8, "sequences": 3, "show": 2, "evaluate": False}
+SMALL = {"length": 8, "num_windows": 3, "show": 2, "evaluate": False}
 
 
 @pytest.fixture(scope="module")

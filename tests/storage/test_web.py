@@ -98,7 +98,7 @@ def chunks_of(folder, address):
 
 def test_a_report_from_a_run_s_address_and_its_chunks(serve, made_up, tmp_path):
     address, _ = serve(files_of(made_up))
-    options = {"length": 8, "sequences": 3, "show": 2, "evaluate": False}
+    options = {"length": 8, "num_windows": 3, "show": 2, "evaluate": False}
     far = run_job(
         ReportJob(
             f"{address}/made_up", chunks_of(made_up, address), tmp_path / "far.npz", **options

@@ -195,7 +195,7 @@ class _Crew:
 
 
 def _death(code: int) -> OpenloopError:
-    hint = "it may have run out of memory: use fewer --workers, --sequences or --samples"
+    hint = "it may have run out of memory: use fewer --workers, --num-windows or --samples"
     return OpenloopError(f"its worker died twice: {_reason(code)}", hint=hint)
 
 

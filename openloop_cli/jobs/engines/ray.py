@@ -69,7 +69,8 @@ def render_item(name: str, job: ReportJob) -> Outcome:
     """What a task does, in its own process, whichever attempt it is."""
     item = Item(name, job)
     try:
-        sweep(job.out.parent, name)
+        if job.out is not None:
+            sweep(job.out.parent, name)
         result = run_job(job)
     except EXPECTED as error:
         return failed(item, error)
