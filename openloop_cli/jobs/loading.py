@@ -308,7 +308,8 @@ def _with_outputs(job: ReportJob, run: Run) -> ReportJob:
         job,
         out=out,
         metrics=job.metrics or out.with_name(f"{out.stem}.metrics.json"),
-        report=job.report or (out.with_suffix(PAGE_KINDS[0]) if job.page and shown else None),
+        report=job.report
+        or (out.with_name(f"{out.stem}{PAGE_KINDS[0]}") if job.page and shown else None),
     )
 
 

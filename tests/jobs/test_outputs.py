@@ -62,7 +62,7 @@ def two_cameras(tmp_path):
 
 def test_two_keys_with_one_spelling_are_two_videos(two_cameras, tmp_path):
     out = tmp_path / "x.gif"
-    job = ReportJob(two_cameras, (two_cameras,), out, length=4, sequences=1, scale=2)
+    job = ReportJob(two_cameras, (two_cameras,), out, length=4, num_windows=1, scale=2)
     files = run_job(job).files
     first, second = files["video/cam/a"], files["video/cam_a"]
     assert first.read_bytes() != second.read_bytes()
@@ -83,7 +83,7 @@ def test_metrics_name_the_same_arrays_whatever_the_hash_seed(tmp_path):
     code = (
         "from openloop_cli.jobs.report import ReportJob, run_job\n"
         f"run_job(ReportJob({str(run)!r}, ({str(run)!r},), 'a.npz', save_arrays='b.npz',"
-        " length=4, sequences=1, evaluate=False))"
+        " length=4, num_windows=1, evaluate=False))"
     )
     found = set()
     for seed in ("1", "2", "3"):

@@ -78,10 +78,10 @@ def test_batch_of_runs_and_watch(cli, run, memory):
     options = ("--no-evaluate", "--no-report", "--no-compare", "--format", "gif", *SMALL)
     code, out, err = cli("batch", "--runs", "memory://runs/*", "--out-dir", "memory://r", *options)
     assert code == 0, err
-    assert "2 done" in out
+    assert "2 rendered" in out
     assert memory.exists(f"/r/made_up-{TIMES[0]}.gif")
     code, out, err = cli("batch", "--runs", "memory://runs/*", "--out-dir", "memory://r", *options)
-    assert "0 done, 2 were there" in out
+    assert "0 rendered, 2 skipped" in out
     code, out, err = cli(
         "batch", f"{run}/ckpt/{TIMES[0]}", run, "--out-dir", "memory://r", *options
     )
