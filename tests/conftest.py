@@ -27,7 +27,7 @@ def compiled_programs(tmp_path_factory) -> Iterator[None]:
 
     OPENLOOP_TEST_CACHE names a folder that keeps it for the next run.
     """
-    from openloop_cli.cache import enable_cache
+    from openloop_cli.cache import cache_note
 
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -35,7 +35,7 @@ def compiled_programs(tmp_path_factory) -> Iterator[None]:
     kept = os.environ.get("OPENLOOP_TEST_CACHE")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENLOOP_CACHE_DIR", kept or str(folder / "programs"))
-        assert enable_cache() is None
+        assert cache_note() is None
         yield
 
 
@@ -44,12 +44,12 @@ def compiled_in_full() -> Iterator[None]:
     """With all optimizations."""
     import jax
 
-    from openloop_cli.rollout import blocks
+    from openloop_cli.rollout import compiled
 
     for unoptimized in (False, True):
         jax.config.update("jax_disable_most_optimizations", unoptimized)
         jax.clear_caches()
-        blocks._COMPILED.clear()
+        compiled._COMPILED.clear()
         if not unoptimized:
             yield
 

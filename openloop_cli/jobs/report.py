@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from openloop_cli.cache import enable_cache
+from openloop_cli.cache import cache_note
 from openloop_cli.jobs.loading import (
     SHOWN,
     SHOWN_STILL,
@@ -119,7 +119,7 @@ def read_job(job: ReportJob, run: Run, clock: Clock) -> Loaded:
     """Reads parameters and windows, while jax is being imported."""
     with clock.stage("read", 0.02), ThreadPoolExecutor(1) as pool:
         loaded = pool.submit(load_job, job, run)
-        note = enable_cache() if job.cache else None
+        note = cache_note() if job.cache else None
         import openloop_cli.rollout.roll_out  # noqa: F401
 
         found = loaded.result()
@@ -143,6 +143,7 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
             latents=job.latents,
             samples=job.samples,
             evaluate=job.evaluate,
+            cache=job.cache,
         )
     loaded = replace(loaded, notes=(*loaded.notes, *_not_finite(loop, run)))
     step = run.checkpoint.step

@@ -24,6 +24,7 @@ from openloop_cli.models.dreamerv3 import rssm
 from openloop_cli.models.dreamerv3.inputs import Inputs
 from openloop_cli.models.model import WINDOWS, Model, on_device
 from openloop_cli.rollout import programs
+from openloop_cli.rollout.compiled import compiled, use_jax_cache
 from openloop_cli.rollout.noise import Noise, noise_of
 from openloop_cli.rollout.programs import FUTURES_AXIS
 
@@ -34,19 +35,22 @@ CPU_FRAME_BLOCK = 24
 # Of fewer windows a block is not worth a thread: all of them read all parameters at each step.
 CPU_LEAST_WINDOWS = 3
 
-_COMPILED: dict[Any, Callable[..., Any]] = {}
-
 
 class Blocks:
     """The compiled programs over blocks of windows; results stay on the device.
 
     Args:
       states: Latent states of one window that are decoded together.
+      keep: Keep compiled programs for the next process.
     """
 
-    def __init__(self, model: Model, inputs: Inputs, context: int, states: int) -> None:
-        self.model, self.inputs, self.context = model, inputs, context
+    def __init__(
+        self, model: Model, inputs: Inputs, context: int, states: int, *, keep: bool = False
+    ) -> None:
+        self.model, self.inputs, self.context, self.keep = model, inputs, context, keep
         self.sharding = NamedSharding(model.mesh, PartitionSpec(WINDOWS)) if model.mesh else None
+        if self.sharding and keep:
+            use_jax_cache()
         block = CPU_FRAME_BLOCK if model.devices[0].platform == "cpu" else 0
         self.static = programs.Static(model.config, model.spaces, block, model.mesh)
         # Blocks have one shape: the last repeats its last window to fill up.
@@ -64,8 +68,14 @@ class Blocks:
             context=self.context,
             steps=steps,
         )
-        carries = [out.pop("carry") for out in outs]
-        return outs, carries[0] if len(carries) == 1 else jax.tree.map(_concatenate, *carries)
+        carries = [rssm.Carry(**out.pop("carry")) for out in outs]
+        return outs, carries[0] if len(carries) == 1 else jax.tree.map(self._concatenate, *carries)
+
+    def _concatenate(self, *parts: jax.Array) -> Any:
+        """On a CPU without a program, which would have to be compiled."""
+        if self.model.devices[0].platform == "cpu" and not self.model.mesh:
+            return np.concatenate(parts)
+        return jnp.concatenate(parts)
 
     def imagine(
         self,
@@ -92,32 +102,24 @@ class Blocks:
         )
 
     def _run(
-        self, program: Any, arguments: Callable[[Array], tuple[Any, ...]], **options: int
+        self, program: Any, arguments: Callable[[Array], tuple[Any, ...]], **options: Any
     ) -> list[Any]:
         """A program on every block."""
         rows = [(self.model.params, *arguments(index)) for index in self.blocks]
+        options = {"static": self.static, **options}
+        if self.model.mesh:
+            return [program(*row, **options) for row in rows]
+        # Threads that met a new program would each compile it.
+        call = compiled(program, self.model, rows[0], options, keep=self.keep)
         if self.threads == 1:
-            return [program(*row, static=self.static, **options) for row in rows]
-        compiled = self._compiled(program, rows[0], options)
+            return [call(*row) for row in rows]
 
         def in_thread(row: tuple[Any, ...]) -> Any:
             with on_device(self.model):
-                return compiled(*row)
+                return call(*row)
 
         with ThreadPoolExecutor(self.threads) as pool:
             return list(pool.map(in_thread, rows))
-
-    def _compiled(
-        self, program: Any, row: tuple[Any, ...], options: Mapping[str, int]
-    ) -> Callable[..., Any]:
-        """The program for arguments like these. Threads that met a new one would compile it each
-        for itself."""
-        leaves, form = jax.tree.flatten(row)
-        shapes = tuple((x.shape, x.dtype.name) for x in leaves)
-        key = (program, self.model.devices, self.static, tuple(options.items()), form, shapes)
-        if key not in _COMPILED:
-            _COMPILED[key] = program.lower(*row, static=self.static, **options).compile()
-        return _COMPILED[key]
 
     def _rows(self, tree: Any, index: Array) -> Any:
         """Some of the windows, dealt out over the devices where there are several."""
@@ -169,7 +171,3 @@ def _block_size(inputs: Inputs, model: Model, states: int, least: int) -> int:
     per_window = 4 * states * max(1, pixels * enc.depth * enc.mults[0])
     most = devices * max(1, BLOCK_BYTES // per_window)
     return devices * math.ceil(batch / max(least, math.ceil(batch / most)) / devices)
-
-
-def _concatenate(*xs: jax.Array) -> jax.Array:
-    return jnp.concatenate(xs)

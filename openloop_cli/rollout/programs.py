@@ -2,7 +2,7 @@
 small one measures how far they drift apart."""
 
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import partial, wraps
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +30,7 @@ Program = Callable[..., dict[str, Any]]
 
 
 class Static(NamedTuple):
-    """What a program is compiled for, beside the shapes of its arguments.
+    """What a program is compiled for, apart from the shapes of its arguments.
 
     Attributes:
       block: Frames that are encoded or decoded together; see `nets.in_blocks`.
@@ -43,7 +43,46 @@ class Static(NamedTuple):
     mesh: Mesh | None
 
 
-@partial(jax.jit, static_argnames=("static", "context", "steps"))
+def dealt_out(outs: Callable[..., Any]) -> Callable[[Program], Program]:
+    """Runs a program on each device for the windows that it holds; as it stands on one device.
+
+    Devices exchange only what the program itself gathers. The first argument is whole on each
+    device, all others and the results are dealt out by windows.
+
+    Args:
+      outs: The program's options -> where the windows' axis lies in its results.
+    """
+
+    def decorate(program: Program) -> Program:
+        @wraps(program)
+        def apart(*arguments: Any, static: Static, **options: int) -> dict[str, Any]:
+            own = partial(program, static=static, **options)
+            if static.mesh is None:
+                return own(*arguments)
+            # It left `jax.experimental` in jax 0.8, together with a change of its other options.
+            shard_map: Any = getattr(jax, "shard_map", None)
+            if shard_map is None:
+                from jax.experimental.shard_map import shard_map
+            noise = _ALL if arguments[-1] is None else Noise(seed=_ALL, hashes=_OWN)
+            ins = (_ALL, *[_OWN] * (len(arguments) - 2), noise)
+            spread: Program = shard_map(
+                own, mesh=static.mesh, in_specs=ins, out_specs=outs(**options)
+            )
+            return spread(*arguments)
+
+        return apart
+
+    return decorate
+
+
+def _futures_dealt_out(samples: int) -> Any:
+    specs = {name: PartitionSpec(*[None] * axis, WINDOWS) for name, axis in FUTURES_AXIS.items()}
+    return {"trace": _OWN} | ({"futures": specs} if samples > 1 else {})
+
+
+# `keep_unused`: the executable then takes all arguments, in order; see `rollout.compiled`.
+@partial(jax.jit, static_argnames=("static", "context", "steps"), keep_unused=True)
+@dealt_out(lambda **_: _OWN)
 def observe(
     params: Params,
     inputs: Inputs,
@@ -56,25 +95,21 @@ def observe(
     """Posterior of the first `steps` steps: trace, losses, and the carry after the context."""
     config, spaces = static.config, static.spaces
     dtype = jnp.dtype(config.compute_dtype)
-
-    def run(params: Params, inputs: Inputs, noise: Noise | None) -> dict[str, Any]:
-        obs, actions, resets, reward, terminal = jax.tree.map(lambda x: x[:, :steps], inputs[:5])
-        tokens = encode(params, config.enc, spaces, obs, dtype, static.block)
-        carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
-        joined = join_actions(actions, spaces.actions, dtype)
-        keys = step_keys(noise, 1, 0, steps)
-        _, feat = rssm.observe(params, config.dyn, carry, tokens, joined, resets, keys)
-        return {
-            "carry": rssm.Carry(feat.deter[:, context - 1], feat.stoch[:, context - 1]),
-            "trace": _trace(params, static, feat, (obs, reward, terminal)),
-            "losses": losses.latent_losses(params, config.dyn, feat),
-        }
-
-    specs = (_ALL, _OWN, _noise_spec(noise))
-    return on_each_device(run, static.mesh, specs, _OWN)(params, inputs, noise)
+    obs, actions, resets, reward, terminal = jax.tree.map(lambda x: x[:, :steps], inputs[:5])
+    tokens = encode(params, config.enc, spaces, obs, dtype, static.block)
+    carry = rssm.Carry(inputs.deter.astype(dtype), inputs.stoch.astype(dtype))
+    joined = join_actions(actions, spaces.actions, dtype)
+    keys = step_keys(noise, 1, 0, steps)
+    _, feat = rssm.observe(params, config.dyn, carry, tokens, joined, resets, keys)
+    return {
+        "carry": {"deter": feat.deter[:, context - 1], "stoch": feat.stoch[:, context - 1]},
+        "trace": _trace(params, static, feat, (obs, reward, terminal)),
+        "losses": losses.latent_losses(params, config.dyn, feat),
+    }
 
 
-@partial(jax.jit, static_argnames=("static", "samples"))
+@partial(jax.jit, static_argnames=("static", "samples"), keep_unused=True)
+@dealt_out(_futures_dealt_out)
 def imagine(
     params: Params,
     carry: rssm.Carry,
@@ -90,64 +125,29 @@ def imagine(
 
     Args:
       carry: Of all windows, those of other blocks included.
-      source: (B,) the window from whose carry each goes on.
+      source: (B,) the window whose carry each starts from.
     """
     config, spaces = static.config, static.spaces
     dtype = jnp.dtype(config.compute_dtype)
     tile = _tiler(samples)
-
-    def run(
-        params: Params,
-        carry: rssm.Carry,
-        source: jax.Array,
-        truth: tuple[Any, ...],
-        actions: Mapping[str, jax.Array],
-        noise: Noise | None,
-    ) -> dict[str, Any]:
-        if static.mesh:
-            # A few hundred kilobytes, once: the context that a window goes on from may lie
-            # elsewhere.
-            carry = jax.tree.map(lambda x: jax.lax.all_gather(x, WINDOWS, tiled=True), carry)
-        carry = jax.tree.map(lambda x: tile(x[source]), carry)
-        joined = tile(join_actions(actions, spaces.actions, dtype))
-        keys = step_keys(noise, samples, IMAGINED, joined.shape[1])
-        _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
-        trace = _trace(params, static, feat, jax.tree.map(tile, truth))
-        if samples == 1:
-            return {"trace": trace}
-        split = jax.tree.map(lambda x: x.reshape((samples, -1, *x.shape[1:])), trace)
-        return {"trace": jax.tree.map(lambda x: x[0], split), "futures": _futures(split, spaces)}
-
-    specs = (_ALL, _OWN, _OWN, _OWN, _OWN, _noise_spec(noise))
-    futures = {name: PartitionSpec(*[None] * axis, WINDOWS) for name, axis in FUTURES_AXIS.items()}
-    outs = {"trace": _OWN} | ({"futures": futures} if samples > 1 else {})
-    apart = on_each_device(run, static.mesh, specs, outs)
-    return apart(params, carry, source, truth, actions, noise)
+    if static.mesh:
+        # A few hundred kilobytes, once: the context that a window starts from may lie elsewhere.
+        carry = jax.tree.map(lambda x: jax.lax.all_gather(x, WINDOWS, tiled=True), carry)
+    carry = jax.tree.map(lambda x: tile(x[source]), carry)
+    joined = tile(join_actions(actions, spaces.actions, dtype))
+    keys = step_keys(noise, samples, IMAGINED, joined.shape[1])
+    _, feat = rssm.imagine(params, config.dyn, carry, joined, keys)
+    trace = _trace(params, static, feat, jax.tree.map(tile, truth))
+    if samples == 1:
+        return {"trace": trace}
+    split = jax.tree.map(lambda x: x.reshape((samples, -1, *x.shape[1:])), trace)
+    return {"trace": jax.tree.map(lambda x: x[0], split), "futures": _futures(split, spaces)}
 
 
-@partial(jax.jit, static_argnames="unimix")
+@partial(jax.jit, static_argnames="unimix", keep_unused=True)
 def drift(posterior: jax.Array, prior: jax.Array, *, unimix: float) -> jax.Array:
     """Logits (B, H, S, L) of both -> (B, H): KL in nats from the posterior to the prior."""
     return dists.kl(dists.unimix(posterior, unimix), dists.unimix(prior, unimix))
-
-
-def on_each_device(program: Program, mesh: Mesh | None, ins: tuple[Any, ...], outs: Any) -> Program:
-    """The same program on each device for the windows that it holds; itself without a mesh.
-
-    Devices exchange only what the program itself gathers, whatever a partitioner might think of.
-    """
-    if mesh is None:
-        return program
-    # It left `jax.experimental` in jax 0.8, together with a change of its other options.
-    shard_map: Any = getattr(jax, "shard_map", None)
-    if shard_map is None:
-        from jax.experimental.shard_map import shard_map
-    spread: Program = shard_map(program, mesh=mesh, in_specs=ins, out_specs=outs)
-    return spread
-
-
-def _noise_spec(noise: Noise | None) -> Any:
-    return _ALL if noise is None else Noise(seed=_ALL, hashes=_OWN)
 
 
 def _tiler(samples: int) -> Any:

@@ -14,6 +14,7 @@ from openloop_cli.models.dreamerv3.inputs import model_inputs, shuffled_actions
 from openloop_cli.models.model import Model, on_device, place_model
 from openloop_cli.replay import Windows
 from openloop_cli.rollout.blocks import Blocks, gather
+from openloop_cli.rollout.compiled import compiled
 from openloop_cli.rollout.noise import make_noise
 from openloop_cli.rollout.programs import drift
 from openloop_cli.rollout.result import Evaluation, Futures, OpenLoop, Trace
@@ -38,6 +39,7 @@ def roll_out(
     latents: str = "sample",
     samples: int = 1,
     evaluate: bool = False,
+    cache: bool = True,
 ) -> OpenLoop:
     """Observes the first `context` steps of each window and imagines the others.
 
@@ -46,6 +48,8 @@ def roll_out(
       latents: `sample` draws each latent; `mode` takes its most likely class.
       samples: Imagined futures M of each window.
       evaluate: Also follow the posterior to the end and roll out the baselines.
+      cache: Keep compiled programs in the user's cache folder (`OPENLOOP_CACHE_DIR`), and use
+        those that are there.
 
     Raises:
       OptionError: A context that leaves nothing to observe or to imagine.
@@ -58,7 +62,7 @@ def roll_out(
         )
     with on_device(model):
         noise = make_noise(seed, windows.ids) if latents == "sample" else None
-        blocks = Blocks(model, inputs, context, samples * steps)
+        blocks = Blocks(model, inputs, context, samples * steps, keep=cache)
         seen, carry = blocks.observe(noise, steps if evaluate else context)
         own, actions = np.arange(batch), {k: x[:, context:] for k, x in inputs.actions.items()}
         ahead = blocks.imagine(carry, own, actions, noise, samples)
@@ -73,7 +77,7 @@ def roll_out(
             still_seen, still_carry = blocks.observe(None, context)
             still = (still_seen, blocks.imagine(still_carry, own, actions, None, 1))
         seen, ahead, baselines, still = gather((seen, ahead, baselines, still), batch)
-        evaluation = _evaluation(seen, ahead, baselines, model, context) if evaluate else None
+        evaluation = _evaluation(seen, ahead, baselines, blocks) if evaluate else None
     return OpenLoop(
         ids=windows.ids,
         context=context,
@@ -91,12 +95,13 @@ def _evaluation(
     seen: dict[str, Any],
     ahead: dict[str, Any],
     baselines: dict[str, Any],
-    model: Model,
-    context: int,
+    blocks: Blocks,
 ) -> Evaluation:
     posterior = Trace(**seen["trace"])
-    prior, unimix = ahead["trace"]["logit"], model.config.dyn.unimix
-    apart = drift(posterior.logit[:, context:], prior, unimix=unimix)
+    # On one device also where there are several: it is small, and its arguments lie here.
+    row = (posterior.logit[:, blocks.context :], ahead["trace"]["logit"])
+    options = {"unimix": blocks.model.config.dyn.unimix}
+    apart = compiled(drift, blocks.model, row, options, keep=blocks.keep)(*row)
     return Evaluation(
         posterior=posterior,
         losses=seen["losses"],

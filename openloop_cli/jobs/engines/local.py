@@ -18,7 +18,7 @@ from threading import Event as Flag
 from threading import Semaphore
 from typing import Generic, TypeVar
 
-from openloop_cli.cache import enable_cache
+from openloop_cli.cache import cache_note
 from openloop_cli.errors import OpenloopError
 from openloop_cli.jobs.loading import Loaded, ReportJob
 from openloop_cli.jobs.memory import share_heaps, trim
@@ -167,7 +167,7 @@ class _Line:
     def _roll_out(self, work: _Read | Outcome) -> _RolledOut | Outcome:
         if isinstance(work, Outcome):
             return work
-        note = enable_cache() if work.job.cache else None
+        note = cache_note() if work.job.cache else None
         loaded = replace(work.loaded, notes=(note,)) if note else work.loaded
         try:
             rolled_out = roll_out_job(work.job, loaded, work.clock)
