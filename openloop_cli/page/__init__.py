@@ -1,4 +1,4 @@
-"""One HTML page: what a checkpoint foresees, to read, to watch and to print.
+"""One HTML page: what a checkpoint imagines, to read, to watch and to print.
 
 `page_html` needs metrics trees only; `of_report.report_media` adds what a rollout shows.
 """

@@ -14,7 +14,8 @@ from openloop_cli.draw.curves.svg import swatch
 from openloop_cli.draw.grid import Legend
 from openloop_cli.encode.still import tile_lefts
 from openloop_cli.page.media import MOST_WINDOWS, Media, Player, Trace
-from openloop_cli.page.parts import data_uri, e, explained, more, rows, section
+from openloop_cli.page.parts import data_uri, e, explained, more, plural, rows, section
+from openloop_cli.text import clean
 
 WIDE, NARROW = (1060, 330), (400, 270)
 _CHART, _TRACE = (400, 230), (300, 120)
@@ -27,35 +28,78 @@ Definitions = Mapping[str, str]
 def watch(media: Media) -> str:
     """The videos, and which window they show."""
     if not media.players:
-        return section("watch", "Pick a window", _picker(media)) if media.traces else ""
+        body = _picker(media) + _window_line()
+        return section("watch", "Pick a window", body) if media.traces else ""
     players = "".join(_player(player, media) for player in media.players)
     key = (
         '<p class="key">'
-        '<span><span class="state seen">seen</span> the model sees every frame</span>'
-        ' <span><span class="state imagined">imagined</span> it sees none, only the actions</span>'
+        '<span><span class="state seen">context</span> the model sees every frame</span>'
+        ' <span><span class="state imagined">imagined</span> it sees only the actions</span>'
         f"{_legend(media.players[0])}</p>"
     )
-    body = f'<div class="stage"><div class="players">{players}</div>{_picker(media)}</div>'
-    return section("watch", "Watch it", key + body)
+    side = f"<div>{_picker(media)}{_views(media)}</div>"
+    body = f'<div class="stage"><div class="players">{players}</div>{side}</div>'
+    return section("watch", "Videos", key + body)
 
 
 def transport(horizon: tuple[int, int]) -> str:
     """One scrubber for videos and curves; it appears where a script can move it."""
+    speeds = "".join(
+        f'<option value="{rate}"{" selected" if rate == 1 else ""}>{rate:g}×</option>'
+        for rate in (0.25, 0.5, 1, 2, 4)
+    )
     return (
         '<div class="transport" role="group" aria-label="Step" hidden>'
         '<button type="button" id="play">Play</button>'
         f'<input type="range" id="step" min="0" max="{sum(horizon) - 1}" value="0"'
         ' aria-label="Step of the window">'
-        '<output id="state" for="step"></output></div>'
+        '<select id="speed" aria-label="Playback speed" title="Playback speed">'
+        f'{speeds}</select><output id="state" for="step"></output></div>'
     )
+
+
+def _views(media: Media) -> str:
+    """Ways to look at the videos, and which window is shown; where scripts run."""
+    views = []
+    if len(media.windows) > 1:
+        words = f"Show {len(media.windows)} windows at once"
+        views.append(f'<button type="button" id="grid" aria-pressed="false">{words}</button>')
+    if len(flips(media.players[0])) > 1:
+        views.append(
+            '<button type="button" id="flip" aria-pressed="false" aria-keyshortcuts="F">'
+            "Flip in place <kbd>F</kbd></button>"
+        )
+    return (
+        f'<div class="views" role="group" aria-label="View" hidden>{"".join(views)}</div>'
+        f"{_window_line()}"
+    )
+
+
+def _window_line() -> str:
+    return (
+        '<p class="window-line" hidden>Window <span class="window-name"></span>'
+        ' <code class="window-id"></code>'
+        ' <button type="button" data-copy="window" hidden>Copy ID</button>'
+        '<span class="recorded"></span></p>'
+    )
+
+
+def flips(player: Player) -> list[int]:
+    """The tiles worth flipping between at the same step: the pictures among them, and of more than
+    two those that are predicted."""
+    pictures = [i for i, label in enumerate(player.labels) if label not in player.legends]
+    return pictures[1:] if len(pictures) > 2 else pictures
 
 
 def curves(charts: Sequence[Chart], definitions: Definitions) -> str:
     """All curves, the first one large."""
     figures = [_chart(chart, definitions, large=i == 0) for i, chart in enumerate(charts)]
-    lead = "Means over windows; the bands are 95 % intervals. Steps count from the last one seen."
+    lead = (
+        "Means over windows with 95 % intervals. Step 0 is the last context step. Tick a line in a"
+        " legend to show or hide it."
+    )
     body = f'<div class="charts">{"".join(figures)}</div>'
-    return section("curves", "Step by step", body, lead=lead) if charts else ""
+    return section("curves", "Curves", body, lead=lead) if charts else ""
 
 
 def traces(media: Media) -> str:
@@ -78,8 +122,8 @@ def traces(media: Media) -> str:
     )
     if len(figures) > _FEW:
         rest = f'<div class="traces">{"".join(figures[_FEW:])}</div>'
-        body += more(f"{len(figures) - _FEW} more dimensions", rest)
-    return section("traces", "In this window", body)
+        body += more(plural(len(figures) - _FEW, "more dimension"), rest)
+    return section("traces", "Predictions in one window", body)
 
 
 def stills(media: Media) -> str:
@@ -89,8 +133,8 @@ def stills(media: Media) -> str:
         for player in media.players
         for place, png in player.stills
     ]
-    lead = "Steps across; for print and for slides."
-    return section("stills", "At a glance", "".join(figures), lead=lead) if figures else ""
+    lead = "Chosen steps from left to right, for print and slides."
+    return section("stills", "Stills", "".join(figures), lead=lead) if figures else ""
 
 
 def data(charts: Sequence[Chart], media: Media | None, tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,17 +145,34 @@ def data(charts: Sequence[Chart], media: Media | None, tree: Mapping[str, Any]) 
     rollout = tree.get("rollout", {})
     found["context"] = int(rollout.get("context", 0))
     found["steps"] = int(rollout.get("length", 0))
+    ids = [str(x) for x in rollout.get("windows", [])]
+    # Stored steps before a window's first one, which only prime the latents.
+    found["skip"] = int(number(tree.get("config", {}).get("replay_context")) or 0)
+    found["all"] = ids
     if media is None:
-        return found | {"fps": 10, "windows": [], "players": [], "traces": [], "overlays": {}}
+        nothing: dict[str, Any] = {"windows": [], "ids": [], "players": [], "traces": []}
+        return found | {"fps": 10, "overlays": {}} | nothing
     return found | {
+        "ids": [ids[w.index] if w.index < len(ids) else "" for w in media.windows],
         "fps": media.fps,
         "windows": [shown.index + 1 for shown in media.windows],
-        "players": [{"size": p.size, "block": p.block, "blocks": p.blocks} for p in media.players],
+        "players": [_player_data(player) for player in media.players],
         "traces": [
             [_trace_data(trace, place) for place in range(len(media.windows))]
             for trace in media.traces
         ],
         "overlays": _overlays(charts, media, tree),
+    }
+
+
+def _player_data(player: Player) -> dict[str, Any]:
+    return {
+        "size": player.size,
+        "block": player.block,
+        "blocks": player.blocks,
+        "tiles": player.tiles,
+        "labels": [clean(label) for label in player.labels],
+        "flips": flips(player),
     }
 
 
@@ -121,11 +182,12 @@ def _player(player: Player, media: Media) -> str:
     order = ", ".join(player.labels)
     known = (
         f"Video of {player.key}: {order} of {len(media.windows)} windows,"
-        f" {media.context} steps seen, then {media.steps - media.context} imagined"
+        f" {media.context} context steps, then {media.steps - media.context} imagined"
     )
     return (
         f'<figure class="player"><figcaption><span class="keyname">{e(player.key)}</span>'
         f'<span class="plain">Each block is a window: {e(order)}, from left to right.</span>'
+        '<span class="flipped" aria-live="polite"></span>'
         f'<span class="labels" aria-hidden="true">{labels}</span></figcaption>'
         f'<div class="crop"><video controls muted loop playsinline preload="auto"'
         f' width="{width}" height="{height}" aria-label="{e(known)}"'
@@ -178,7 +240,7 @@ def _chart(chart: Chart, definitions: Definitions, *, large: bool) -> str:
     else:
         plot = f'<div class="plot">{draw(chart, *_CHART)}</div>'
     legend = "".join(
-        f"<li>{swatch(line.style)}<span>{e(line.name)}</span>"
+        f"<li>{_key(line, choice=len(chart.lines) > 1)}"
         f'<span class="value" data-line="{i}">{_mean(line)}</span></li>'
         for i, line in enumerate(chart.lines)
     )
@@ -198,6 +260,17 @@ def _chart(chart: Chart, definitions: Definitions, *, large: bool) -> str:
         f'{plot}<ul class="legend">{legend}</ul>{note}'
         f"{asked}"
         "</figure>\n"
+    )
+
+
+def _key(line: Line, *, choice: bool) -> str:
+    """A line's name; where there are several a box that shows or hides it, by CSS alone."""
+    name = f"{swatch(line.style)}<span>{e(line.name)}</span>"
+    if not choice:
+        return f'<span class="named">{name}</span>'
+    ticked = "" if getattr(line, "hidden", False) else " checked"
+    return (
+        f'<label class="named"><input type="checkbox" value="{line.style}"{ticked}>{name}</label>'
     )
 
 
@@ -232,14 +305,14 @@ def _still(player: Player, media: Media, place: int, png: bytes) -> str:
     for step, x in zip(player.steps, tile_lefts(player.steps, media.context, tile), strict=True):
         k = step - media.context + 1
         kind = "imagined" if k > 0 else "seen"
-        word = ahead(k) if k > 0 else "seen"
+        word = ahead(k) if k > 0 else "context"
         place_of = f"left:{100 * x / width:.2f}%;width:{100 * tile / width:.2f}%"
         marks.append(f'<span class="{kind}" style="{place_of}">{word}</span>')
     labels = "".join(f"<span>{e(label)}</span>" for label in player.labels)
     which = f"{window.group}, " if window.group else ""
     words = f"{player.key}, window {window.index + 1} ({which}{window.score})"
-    told = ", ".join(ahead(s - media.context + 1) for s in player.steps)
-    alt = f"{words}: {', '.join(player.labels)}, at steps {told}"
+    steps = ", ".join(ahead(s - media.context + 1) for s in player.steps)
+    alt = f"{words}: {', '.join(player.labels)}, at steps {steps}"
     return (
         f'<figure class="still"><figcaption>{e(words)}</figcaption>'
         f'<div class="scroll" role="region" tabindex="0" aria-label="{e(f"Still of {words}")}">'

@@ -1,7 +1,7 @@
 """Metrics trees and media -> one HTML page that needs nothing else: no network, no script.
 
 What stands in the page without scripts is complete: pictures, curves, tables, definitions. The
-script adds one cursor through all of them. All text of a run passes `html.escape`.
+script adds one cursor through all of them. All text of a run passes `text.markup`.
 """
 
 import base64
@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from openloop_cli.draw.curves import Chart, Named, charts
-from openloop_cli.draw.curves.palette import dark_line_styles, line_styles
+from openloop_cli.draw.curves.palette import PALETTE, dark_line_styles, line_styles
 from openloop_cli.page import figures, sections, words
 from openloop_cli.page.media import Media
-from openloop_cli.page.parts import e
+from openloop_cli.page.parts import e, plural
 from openloop_cli.page.sections import Table
 from openloop_cli.results.metrics_json import plain
 from openloop_cli.storage.atomic import write_text
@@ -25,7 +25,7 @@ from openloop_cli.storage.atomic import write_text
 
 @dataclass(frozen=True)
 class PageEntry:
-    """One checkpoint on a page: its metrics tree, and what it is called beside others."""
+    """One checkpoint on a page: its metrics tree, and what it is called among others."""
 
     tree: Mapping[str, Any]
     label: str = ""
@@ -87,10 +87,11 @@ def page_html(
         sections.details(named, definitions),
         sections.glossary(definitions),
     ]
-    return _document(
-        f"{words.name_of(trees[0])}, {', '.join(labels)}",
-        "".join(body),
-        sections.provenance(named, media.windows if media else ()),
+    foot = sections.provenance(named)
+    return document(
+        f"{words.name_of(trees[0])}, {', '.join(labels)}: useful horizon",
+        f'<main id="main">{"".join(body)}</main>\n<footer>{foot}</footer>',
+        "page.js",
         figures.data(drawn, media, trees[0]),
     )
 
@@ -99,19 +100,33 @@ def _several(trees: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     context, steps = words.horizon_of(trees[0])
     return (
         f"{len(trees)} checkpoints compared",
-        f"Each watched the same {context} recorded steps of {words.windows_of(trees[0])} windows,"
-        f" then imagined the next {steps} from the recorded actions alone.",
+        f"Each saw the same {plural(context, 'context step')} of"
+        f" {plural(words.windows_of(trees[0]), 'window')}, then imagined the next {steps} from the"
+        " recorded actions alone.",
     )
 
 
-def _document(title: str, main: str, foot: str, data: Any) -> str:
-    style = _asset("page.css") + line_styles()
+def document(title: str, body: str, script: str, data: Any = None, *, linked: bool = False) -> str:
+    """A page that needs no network, with the style of all pages and one script.
+
+    Args:
+      body: What stands in `<body>`.
+      script: The name of a file of this package.
+      data: What the script reads; None for none.
+      linked: Whether videos and pictures may be files beside the page.
+    """
+    style = _asset("page.css") + line_styles() + _toggles()
     style += f"@media screen and (prefers-color-scheme:dark){{{dark_line_styles()}}}"
-    script = _asset("page.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    code = _asset(script)
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    files = " 'self' file:" if linked else ""
     policy = (
-        "default-src 'none'; img-src data:; media-src data: blob:; style-src 'unsafe-inline';"
-        f" script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:{files}; media-src data: blob:{files};"
+        f" style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none';"
+        " form-action 'none'"
+    )
+    embedded = (
+        f'<script type="application/json" id="data">{_embedded(data)}</script>\n' if data else ""
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -119,12 +134,19 @@ def _document(title: str, main: str, foot: str, data: Any) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
         '<meta name="generator" content="openloop">\n'
-        f"<title>{e(title)}: how far ahead it sees</title>\n"
+        f"<title>{e(title)}</title>\n"
         f"<style>{style}</style>\n</head>\n<body>\n"
-        '<a class="skip" href="#main">Skip to the findings</a>\n'
-        f'<main id="main">{main}</main>\n<footer>{foot}</footer>\n'
-        f'<script type="application/json" id="data">{_embedded(data)}</script>\n'
-        f"<script>{script}</script>\n</body>\n</html>\n"
+        '<a class="skip" href="#main">Skip to the content</a>\n'
+        f"{body}\n{embedded}<script>{code}</script>\n</body>\n</html>\n"
+    )
+
+
+def _toggles() -> str:
+    """An unticked box in a legend hides the line, its band and its dot; no script is needed."""
+    return "".join(
+        f'.chart:has(input[value="{name}"]:not(:checked)) svg.curves'
+        f" :is(.line.{name},.f-{name}){{display:none}}"
+        for name in PALETTE
     )
 
 

@@ -47,6 +47,7 @@ class Player:
       size: Its width and height.
       blocks: The upper left corner of each shown window's block.
       block: A block's width and height.
+      tiles: Of each tile, by label, x and y within a block, width and height.
       stills: Of some windows, chosen steps: the place among the shown windows and a PNG.
       steps: The steps of the stills, from 0.
       legends: What the colours of tiles mean that are no pictures, by the tile's label.
@@ -58,6 +59,7 @@ class Player:
     size: tuple[int, int]
     blocks: tuple[tuple[int, int], ...]
     block: tuple[int, int]
+    tiles: tuple[tuple[int, int, int, int], ...]
     stills: tuple[tuple[int, bytes], ...]
     steps: tuple[int, ...]
     legends: Mapping[str, Legend] = field(default_factory=dict)
@@ -144,6 +146,7 @@ def make_player(
         (sheet.width, sheet.height),
         sheet.corners,
         sheet.block,
+        tuple((sheet.left(i), _BORDER, *sheet.tile) for i in range(len(rows))),
         stills,
         tuple(chosen),
         {row.label: row.legend for row in rows if row.legend},
@@ -181,6 +184,10 @@ class _Sheet:
     words: int
     scale: int
 
+    def left(self, place: int) -> int:
+        """Where the n-th tile begins in a block."""
+        return _BORDER + place * (self.tile[0] + _GAP)
+
 
 def _sheet(rows: Sequence[Row], scale: int) -> _Sheet:
     count, _, height, width, _ = rows[0].video.shape
@@ -202,7 +209,7 @@ def _frames(
     for step in range(rows[0].video.shape[1]):
         frame = (seen if step < context else ahead).copy()
         for across, row in enumerate(rows):
-            left = _BORDER + across * (sheet.tile[0] + _GAP)
+            left = sheet.left(across)
             # Across first: the other way around takes three times as long.
             large = row.video[:, step].repeat(sheet.scale, 2).repeat(sheet.scale, 1)
             height, width = large.shape[1:3]

@@ -19,7 +19,10 @@
   const output = document.getElementById("state");
   const button = document.getElementById("play");
   const videos = all("video");
+  const speed = document.getElementById("speed");
+  const players = all(".player");
   let step = 0, place = 0, playing = false, touched = false, clock = 0;
+  let view = "one", flipped = 0;
 
   // ---- steps ----
   const ahead = (index) => index - context + 1;
@@ -30,10 +33,13 @@
     step = clamp(Math.round(index), 0, steps - 1);
     const k = ahead(step), imagined = k > 0;
     slider.value = step;
-    const words = imagined ? "imagined " + named(k) : "seen " + named(k);
+    const words = (imagined ? "imagined " : "context ") + named(k);
     output.textContent = words;
     output.className = "state " + (imagined ? "imagined" : "seen");
     slider.setAttribute("aria-valuetext", words + ", step " + (step + 1) + " of " + steps);
+    const [chunk, start] = (data.ids[place] || "").split(":");
+    if (start) for (const node of all(".recorded"))
+      node.textContent = "recorded step " + (Number(start) + data.skip + step) + " from the start of chunk " + chunk;
     for (const plot of plots) plot.mark(k);
   }
 
@@ -42,6 +48,27 @@
     pause();
     show(index);
     for (const video of videos) seek(video);
+    remember();
+  }
+
+  // ---- the address: #window=16&step=37, both counted from 1 as the page shows them ----
+  function remember() {
+    const parts = data.windows.length ? ["window=" + data.windows[place]] : [];
+    // Frames without an address of their own, as in viewers of artifacts, refuse.
+    try { history.replaceState(null, "", "#" + [...parts, "step=" + (step + 1)].join("&")); } catch { }
+  }
+
+  function recall() {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    const number = (name) => (/^\d{1,9}$/.test(asked.get(name) || "") ? Number(asked.get(name)) : null);
+    const wanted = data.windows.indexOf(number("window"));
+    if (wanted >= 0) choose(wanted);
+    if (number("step") === null) return false;
+    touched = true;
+    pause();
+    show(number("step") - 1);
+    for (const video of videos) if (video.readyState >= 1) seek(video);
+    return true;
   }
 
   function seek(video) {
@@ -57,11 +84,12 @@
     button.textContent = "Pause";
     for (const video of videos) {
       seek(video);
+      video.playbackRate = Number(speed.value);
       const started = video.play();
       if (started) started.catch(() => pause());
     }
     if (videos.length) requestAnimationFrame(follow);
-    else clock = setInterval(() => show((step + 1) % steps), 1000 / fps);
+    else clock = setInterval(() => show((step + 1) % steps), 1000 / fps / Number(speed.value));
   }
 
   function pause() {
@@ -70,6 +98,7 @@
     clearInterval(clock);
     button.textContent = "Play";
     for (const video of videos) video.pause();
+    remember();
   }
 
   function follow() {
@@ -95,7 +124,10 @@
     video.controls = false;
     if (video.error) fromBlob(video);
     video.addEventListener("error", () => fromBlob(video));
-    video.addEventListener("click", () => (playing ? pause() : play()));
+    video.addEventListener("click", (event) => {
+      if (view === "all") pickAt(video, event);
+      else playing ? pause() : play();
+    });
     video.addEventListener("loadeddata", () => { if (!playing) seek(video); });
   }
 
@@ -181,7 +213,7 @@
       area.setAttribute("role", "group");
       area.setAttribute("aria-label", this.svg.querySelector("title").textContent
         + ": arrow keys move the step");
-      area.addEventListener("keydown", keys);
+      area.addEventListener("keydown", (event) => keys(event, { PageDown: -5, PageUp: 5, Home: -steps, End: steps }));
     }
     path(values) {
       let text = "", pen = "M";
@@ -232,37 +264,118 @@
 
   const plots = all("svg.curves[data-x]").map((svg) => new Plot(svg));
 
-  function keys(event) {
-    const moves = { ArrowLeft: -1, ArrowRight: 1, PageDown: -5, PageUp: 5, Home: -steps, End: steps };
-    if (event.key === " ") playing ? pause() : play();
+  // ---- keys ----
+  function keys(event, more = {}) {
+    if (event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey) return;
+    const moves = { ArrowLeft: -1, ArrowRight: 1, ...more };
+    if (event.key === " ") { if (!event.repeat) playing ? pause() : play(); }
     else if (event.key in moves) go(step + moves[event.key]);
+    else if (event.key.toLowerCase() === "f" && flip) flipOver();
     else return;
     event.preventDefault();
   }
 
+  // What has keys of its own keeps them: fields, buttons, links, tables that scroll.
+  const OWN = "input, select, textarea, button, a, summary, [contenteditable], .scroll, pre";
+  document.addEventListener("keydown", (event) => {
+    const target = event.target instanceof Element ? event.target : null;
+    if (!target || !target.closest(OWN) || (target === slider && event.key === " ")) keys(event);
+    else if (event.key.toLowerCase() === "f" && !target.closest("select, textarea, [contenteditable]")) keys(event);
+  });
+
   // ---- windows ----
   function pick(index) {
     place = index;
-    all(".player").forEach((figure, i) => {
-      const { size, block, blocks } = data.players[i], video = figure.querySelector("video");
-      const crop = figure.querySelector(".crop");
-      crop.style.aspectRatio = block[0] + " / " + block[1];
-      video.style.width = 100 * size[0] / block[0] + "%";
-      video.style.left = -100 * blocks[place][0] / block[0] + "%";
-      video.style.top = -100 * blocks[place][1] / block[1] + "%";
-    });
+    lay();
     for (const plot of plots) {
       if (!plot.chart) plot.redraw();
       else if (data.overlays[plot.figure.dataset.chart]) plot.overlay(data.overlays[plot.figure.dataset.chart][place]);
     }
     for (const node of all(".window-name")) node.textContent = data.windows[place];
-    for (const plot of plots) plot.mark(ahead(step));
+    for (const node of all(".window-id")) node.textContent = data.ids[place] || "";
+    show(step);
   }
 
+  function choose(index) {
+    const radio = document.querySelector('input[name="window"][value="' + index + '"]');
+    if (radio) radio.checked = true;
+    pick(index);
+  }
+
+  // Which part of the video its frame shows: all blocks, one block, or one tile of it.
+  function lay() {
+    players.forEach((figure, i) => {
+      const { size, block, blocks, tiles, flips, labels } = data.players[i];
+      const video = figure.querySelector("video"), crop = figure.querySelector(".crop");
+      let [x, y, width, height] = [...blocks[place], ...block];
+      if (view === "all") [x, y, width, height] = [0, 0, ...size];
+      if (view === "flip") {
+        const tile = tiles[flips[flipped % flips.length]];
+        [x, y, width, height] = [x + tile[0], y + tile[1], tile[2], tile[3]];
+        figure.querySelector(".flipped").textContent = labels[flips[flipped % flips.length]];
+      }
+      figure.dataset.view = view;
+      crop.style.aspectRatio = width + " / " + height;
+      video.style.width = 100 * size[0] / width + "%";
+      video.style.left = -100 * x / width + "%";
+      video.style.top = -100 * y / height + "%";
+    });
+    if (flip) flip.setAttribute("aria-pressed", view === "flip");
+    if (grid) grid.setAttribute("aria-pressed", view === "all");
+  }
+
+  function look(wanted) {
+    view = wanted;
+    lay();
+  }
+
+  function flipOver() {
+    flipped = view === "flip" ? flipped + 1 : 0;
+    look("flip");
+  }
+
+  function pickAt(video, event) {
+    const box = video.getBoundingClientRect();
+    const { size, block, blocks } = data.players[videos.indexOf(video)];
+    const x = (event.clientX - box.left) / box.width * size[0], y = (event.clientY - box.top) / box.height * size[1];
+    const found = blocks.findIndex(([left, top]) => x >= left && x < left + block[0] && y >= top && y < top + block[1]);
+    if (found < 0) return;
+    look("one");
+    choose(found);
+    remember();
+  }
+
+  // ---- copying ----
+  async function copy(control) {
+    const text = control.dataset.copy === "window" ? data.ids[place] : data.all.join("\n");
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {  // not allowed here: the old way
+      const field = document.body.appendChild(document.createElement("textarea"));
+      field.value = text;
+      field.select();
+      document.execCommand("copy");
+      field.remove();
+      control.focus();
+    }
+    const before = control.textContent;
+    control.textContent = "Copied";
+    setTimeout(() => { control.textContent = before; }, 1200);
+  }
+
+  const grid = document.getElementById("grid"), flip = document.getElementById("flip");
+  if (grid) grid.addEventListener("click", () => look(view === "all" ? "one" : "all"));
+  if (flip) flip.addEventListener("click", () => (view === "flip" ? look("one") : flipOver()));
+  for (const control of all("[data-copy]")) {
+    control.hidden = false;
+    control.addEventListener("click", () => copy(control));
+  }
+  speed.addEventListener("change", () => { if (playing) { pause(); play(); } });
+
   transport.hidden = false;
-  for (const picker of all(".picker")) picker.hidden = false;
+  for (const part of all(".picker, .views, .window-line")) part.hidden = false;
   for (const radio of all('input[name="window"]'))
-    radio.addEventListener("change", () => pick(Number(radio.value)));
+    radio.addEventListener("change", () => { pick(Number(radio.value)); remember(); });
   slider.addEventListener("input", () => go(Number(slider.value)));
   button.addEventListener("click", () => (playing ? pause() : play()));
   if (data.windows.length) {
@@ -270,6 +383,7 @@
     pick(checked ? Number(checked.value) : 0);
   }
   // Something worth seeing before anything is touched: the middle of what is imagined.
-  show(context + Math.floor((steps - context) / 2));
+  if (!recall()) show(context + Math.floor((steps - context) / 2));
+  addEventListener("hashchange", recall);
   for (const video of videos) if (video.readyState >= 2) seek(video);
 })();

@@ -1,13 +1,22 @@
-"""The smallest parts of a page. `e` is the only way by which text gets into it."""
+"""The smallest parts of a page. Text gets into it through `e` alone."""
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+
+from openloop_cli.text import markup
+
+# Sentences, such as a note or a definition, may be longer than names.
+_LONGEST = 2000
 
 
 def e(text: object) -> str:
-    """Text as HTML, in quotes too."""
-    return escape(str(text), quote=True)
+    """Text as HTML, in quotes too; characters that act instead of showing are replaced."""
+    return markup(text, _LONGEST)
+
+
+def plural(count: int, what: str) -> str:
+    """`1 window`, `2 windows`."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def data_uri(kind: str, data: bytes) -> str:

@@ -8,8 +8,7 @@ from typing import Any
 from openloop_cli.draw.curves import Named
 from openloop_cli.draw.curves.chart import number, shown
 from openloop_cli.page import words
-from openloop_cli.page.media import Shown
-from openloop_cli.page.parts import e, explained, facts, more, rows, say, section
+from openloop_cli.page.parts import e, explained, facts, more, plural, rows, say, section
 
 Tree = Mapping[str, Any]
 Definitions = Mapping[str, str]
@@ -34,13 +33,13 @@ def top(trees: Sequence[Tree], title: str, lede: str) -> str:
     if len(trees) == 1:
         about += [words.step_of(tree)]
         about += [f"{updates:,.0f} updates"] if updates is not None else []
-    windows = words.windows_of(tree)
-    about += [f"{windows} window{'s' * (windows != 1)}", f"{context} steps seen, {steps} imagined"]
+    about += [plural(words.windows_of(tree), "window")]
+    about += [f"{plural(context, 'context step')}, {steps} imagined"]
     first, *others = about
     line = "".join(f"<span>{e(part)}</span>" for part in others)
     notes = [note for tree in trees for note in tree.get("notes", [])]
-    told = "".join(f"<li>{e(note)}</li>" for note in notes)
-    warning = f'<ul class="notes" aria-label="Notes">{told}</ul>' if told else ""
+    texts = "".join(f"<li>{e(note)}</li>" for note in notes)
+    warning = f'<ul class="notes" aria-label="Notes">{texts}</ul>' if texts else ""
     return (
         f'<header><p class="about"><strong>{e(first)}</strong>{line}</p>'
         f'<h1>{e(title)}</h1><p class="lede">{e(lede)}</p>{warning}</header>\n'
@@ -71,14 +70,14 @@ def glossary(definitions: Definitions) -> str:
     """Every definition that the tree brings along."""
     if not definitions:
         return ""
-    return section("definitions", "Definitions", more("All words of this page and of metrics.json",
+    return section("definitions", "Glossary", more("Words of this page and of metrics.json",
                    explained(definitions, definitions)))  # fmt: skip
 
 
-def provenance(entries: Sequence[Named], windows: Sequence[Shown]) -> str:
+def provenance(entries: Sequence[Named]) -> str:
     """Which checkpoint, which windows, which program, how long."""
     blocks = [_origin(entry, len(entries) > 1) for entry in entries]
-    heading = '<h2 id="origin">Where this comes from</h2>'
+    heading = '<h2 id="origin">Provenance</h2>'
     return heading + "".join(blocks) + _windows(entries[0].tree)
 
 
@@ -97,15 +96,15 @@ def _cards(tree: Tree, key: str, definitions: Definitions) -> str:
             text = "undefined" if value is None else f"{value:.2f}".replace("-", "−")
             cards.append((name, say(name), text, _interval(observed.get(name, {}), name)))
     if numbers:
-        against = f"copying the last frame: {copied}"
+        against = f"persistence: {copied}"
         cards.append((metric, f"{say(metric)}, imagined", error, against))
     items = "".join(_card(*card, definitions) for card in cards)
     return f'<dl class="cards">{items}</dl>'
 
 
 def _card(term: str, name: str, value: str, note: str, definitions: Definitions) -> str:
-    told = definitions.get(term, "")
-    asked = more("What is this?", f"<p>{e(told)}</p>", of=name) if told else ""
+    definition = definitions.get(term, "")
+    asked = more("What is this?", f"<p>{e(definition)}</p>", of=name) if definition else ""
     return (
         f'<div class="card"><dt>{e(name)}</dt><dd><span class="value">{e(value)}</span>'
         f'<span class="note">{e(note)}</span>{asked}</dd></div>'
@@ -135,14 +134,15 @@ def _keys_table(entries: Sequence[Named], key: str) -> str:
     return rows(header, lines, caption, kind="numbers")
 
 
+_LATENTS = {"sample": "sampled latents", "mode": "mode latents"}
 _KEY_COLUMNS = (
     "useful horizon",
     "skill",
     "reconstruction skill",
-    "seen",
+    "context",
     "imagined",
-    "last frame copied",
-    "measured by",
+    "persistence",
+    "metric",
 )
 
 
@@ -167,7 +167,7 @@ def _losses(entries: Sequence[Named], definitions: Definitions) -> str:
         lines.append([name, *(_with_interval(series) for series in found)])
     several = len(entries) > 1
     header = ["loss", *([x.label for x in entries] if several else ["mean, 95 % interval"])]
-    note = "As the trainer computes them, seeing every frame, over all steps of all windows."
+    note = "As the trainer computes them, from every frame, over all steps of all windows."
     body = f"<p>{e(note)}</p>" + rows(header, lines, "Training losses", kind="numbers")
     return more("Training losses", body + explained(names, definitions))
 
@@ -187,7 +187,7 @@ def _calibration(entries: Sequence[Named]) -> str:
     ]  # fmt: skip
     if not lines or len(entries) > 1:
         return ""
-    header = ["predicted between", "steps", "predicted on average", "came true on average"]
+    header = ["predicted between", "steps", "mean prediction", "observed frequency"]
     title = "Calibration of continue"
     return more(title, rows(header, lines, title, kind="numbers"))
 
@@ -210,7 +210,8 @@ def _origin(entry: Named, several: bool) -> str:
     made = [f"openloop {tree.get('openloop', '')}"]
     made += [f"{n} {rollout[n]}" for n in ("jax", "jaxlib", "numpy", "python") if rollout.get(n)]
     seconds = {k: number(v) for k, v in tree.get("timings", {}).items()}
-    told = facts(
+    samples = int(number(rollout.get("samples")) or 1)
+    origin = facts(
         {
             "checkpoint": str(point.get("path", "")),
             "step": words.step_of(tree).removeprefix("step "),
@@ -219,21 +220,23 @@ def _origin(entry: Named, several: bool) -> str:
             "config": str(config.get("source") or "inferred from the parameters"),
             "replay": ", ".join(map(str, tree.get("replay", {}).get("paths", []))),
             "windows": f"{words.windows_of(tree)}, {rollout.get('selection', '')}",
-            "latents": f"by {rollout.get('latents', '')}, seed {rollout.get('seed', '')},"
-            f" {rollout.get('samples', 1)} imagined future(s)",
+            "latents": f"{_LATENTS.get(str(rollout.get('latents')), '')}, seed"
+            f" {rollout.get('seed', '')}, {plural(samples, 'imagined future')}",
             "computed in": f"{rollout.get('dtype', '')} on {rollout.get('device', '')}",
-            "made with": ", ".join(made),
+            "software": ", ".join(made),
             "seconds": ", ".join(f"{k} {v:.2f}" for k, v in seconds.items() if v is not None),
         }
     )
     settings = json.dumps(config.get("model", {}), indent=2, ensure_ascii=False)
+    lines = "\n".join(map(e, settings.splitlines()))
     heading = f"<h3>{e(entry.label)}</h3>" if several else ""
-    title = f"The model's settings, {entry.label}" if several else "The model's settings"
-    return heading + told + more(title, f'<pre tabindex="0">{e(settings)}</pre>')
+    title = f"Model settings, {entry.label}" if several else "Model settings"
+    return heading + origin + more(title, f'<pre tabindex="0">{lines}</pre>')
 
 
 def _windows(tree: Tree) -> str:
     ids = tree.get("rollout", {}).get("windows", [])
     items = "".join(f"<li>{e(window)}</li>" for window in ids)
-    title = "The windows, as --window takes them"
-    return more(title, f'<ol class="ids">{items}</ol>') if ids else ""
+    control = '<button type="button" data-copy="all" hidden>Copy all IDs</button>'
+    title = "Window IDs, for --window"
+    return more(title, f'{control}<ol class="ids">{items}</ol>') if ids else ""

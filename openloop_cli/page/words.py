@@ -1,17 +1,18 @@
-"""A metrics tree in plain words: what it found, for somebody who has never heard of skill."""
+"""A metrics tree in plain words: the finding."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openloop_cli.draw.curves.chart import number, shown
 from openloop_cli.draw.curves.trees import part
+from openloop_cli.page.parts import plural
 
 Tree = Mapping[str, Any]
 
 METRIC_WORDS = {
-    "psnr": "PSNR, more is better",
-    "symlog_mse": "squared error after symlog, less is better",
-    "mistakes": "share of mistakes, less is better",
+    "psnr": "PSNR, higher is better",
+    "symlog_mse": "symlog MSE, lower is better",
+    "mistakes": "error rate, lower is better",
 }
 
 
@@ -27,12 +28,12 @@ def verdict(tree: Tree, key: str) -> tuple[str, str]:
     numbers = part(tree, "headline", key)
     context, steps = horizon_of(tree)
     setting = (
-        f"The model watched {_count(context, 'recorded step')}, then imagined the next"
-        f" {steps} from the recorded actions alone, in {_count(windows_of(tree), 'window')}."
+        f"The model saw {plural(context, 'context step')}, then imagined the next"
+        f" {steps} from the recorded actions alone, in {plural(windows_of(tree), 'window')}."
     )
     horizon = numbers.get("useful_horizon")
     if not horizon:
-        return f"Imagines {_count(steps, 'step')} ahead", setting
+        return f"Imagines {plural(steps, 'step')} ahead", setting
     return _finding(horizon, key, setting)
 
 
@@ -40,28 +41,28 @@ def _finding(horizon: Tree, key: str, setting: str) -> tuple[str, str]:
     steps, of, reason = horizon.get("steps"), horizon.get("of"), str(horizon.get("reason", ""))
     why = f"{reason[:1].upper()}{reason[1:]}." if reason else ""
     if steps is None:
-        return "How far it sees cannot be told", f"{setting} {why}"
+        return "Useful horizon undefined", f"{setting} {why}"
     if horizon.get("at_least"):
         return (
-            f"Sees at least {_count(steps, 'step')} ahead",
-            f"{setting} To the last of them, the imagined {key} is closer to the truth than the"
-            " model's last reconstruction held still, beyond chance.",
+            f"Useful horizon: at least {plural(steps, 'step')}",
+            f"{setting} Up to the last step, the imagined {key} is significantly closer to the"
+            " recording than the model's last reconstruction.",
         )
     perhaps = number(horizon.get("by_mean")) or 0
     if steps == 0 and perhaps:
-        return f"Sees perhaps {_count(int(perhaps), 'step')} ahead, or none", f"{setting} {why}"
+        return f"Useful horizon: 0 steps, perhaps {int(perhaps)}", f"{setting} {why}"
     if steps == 0:
-        return "Does not see ahead yet", f"{setting} {why}"
+        return "Useful horizon: 0 steps", f"{setting} {why}"
     more = f", perhaps {int(perhaps)}" if perhaps > steps else ""
     return (
-        f"Sees {_count(steps, 'step')} ahead{more}",
-        f"{setting} For {steps} of {of} steps, the imagined {key} is closer to the truth than the"
-        f" model's last reconstruction held still, beyond chance. {why}",
+        f"Useful horizon: {plural(steps, 'step')}{more}",
+        f"{setting} For {steps} of {of} steps, the imagined {key} is significantly closer to the"
+        f" recording than the model's last reconstruction. {why}",
     )
 
 
 def horizon_of(tree: Tree) -> tuple[int, int]:
-    """Steps that are seen, steps that are imagined."""
+    """Context steps, imagined steps."""
     rollout = part(tree, "rollout")
     context = int(number(rollout.get("context")) or 0)
     return context, int(number(rollout.get("length")) or context) - context
@@ -112,7 +113,3 @@ def labels_of(trees: Sequence[Tree]) -> list[str]:
         label if labels.count(label) == 1 else f"{label} ({i + 1})"
         for i, label in enumerate(labels)
     ]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -8,7 +8,7 @@ from PIL import Image
 
 from openloop_cli.draw.curves import Chart, Line
 from openloop_cli.encode.plots import write_plots
-from openloop_cli.errors import OutputError
+from openloop_cli.errors import OptionError, OutputError
 
 ODD = Line("mo$del", "model", (1.0, None, 2.0), (0.5, None, 1.5), (1.5, None, 2.5))
 LONE = (Line("_x", "truth", (0.1,)), Line("y", "floor", (None,)))
@@ -42,5 +42,5 @@ def test_png_without_matplotlib_names_the_extra(tmp_path, monkeypatch):
 
 
 def test_another_ending_is_refused(tmp_path):
-    with pytest.raises(OutputError, match="no known kind of plot"):
+    with pytest.raises(OptionError, match="unsupported extension"):
         write_plots(tmp_path / "a.pdf", CHARTS)

@@ -17,7 +17,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not in
 
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 from openloop_cli.page import PageEntry, page_html  # noqa: E402
 from tests.page.test_page import two_cameras  # noqa: E402
@@ -223,7 +223,7 @@ def test_the_numbers_follow_the_cursor_and_the_pointer(desktop, files, small):
     assert float(value.text.split()[0]) == pytest.approx(before, abs=0.051)
     assert desktop.find_element(By.ID, "state").text == f"imagined +{len(series)}"
     chain.click().perform()
-    assert desktop.find_element(By.ID, "state").text == "seen 0"
+    assert desktop.find_element(By.ID, "state").text == "context 0"
     plot.send_keys(Keys.ARROW_RIGHT)
     assert desktop.find_element(By.ID, "state").text == "imagined +1"
 
@@ -254,6 +254,122 @@ def test_another_window_shows_another_block_and_other_lines(desktop, files, smal
       return crop.width / crop.height""")
     block = small.media.players[0].block
     assert crop == pytest.approx(block[0] / block[1], rel=0.02)
+
+
+def test_keys_work_on_the_whole_page_but_in_no_field(desktop, files):
+    opened(desktop, files["small"])
+    body = desktop.find_element(By.TAG_NAME, "body")
+    body.send_keys(Keys.ARROW_LEFT)
+    before = int(desktop.find_element(By.ID, "step").get_attribute("value"))
+    body.send_keys(Keys.ARROW_RIGHT)
+    assert int(desktop.find_element(By.ID, "step").get_attribute("value")) == before + 1
+    body.send_keys(Keys.SPACE)
+    assert desktop.find_element(By.ID, "play").text == "Pause"
+    body.send_keys(Keys.SPACE)
+    assert desktop.find_element(By.ID, "play").text == "Play"
+    desktop.execute_script("""
+      const field = document.body.appendChild(document.createElement('textarea'));
+      field.id = 'field';""")
+    step = desktop.find_element(By.ID, "step").get_attribute("value")
+    field = desktop.find_element(By.ID, "field")
+    field.send_keys("a b", Keys.ARROW_LEFT, "f")
+    assert field.get_attribute("value") == "a fb"
+    assert desktop.find_element(By.ID, "step").get_attribute("value") == step
+    assert desktop.find_element(By.ID, "play").text == "Play"
+
+
+def test_the_address_names_the_window_and_the_step(desktop, files, small):
+    opened(desktop, files["small"])
+    number = small.media.windows[2].index + 1
+    desktop.find_elements(By.CSS_SELECTOR, "input[name=window]")[1].send_keys(Keys.ARROW_RIGHT)
+    desktop.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_RIGHT)
+    step = int(desktop.find_element(By.ID, "step").get_attribute("value")) + 1
+    assert desktop.execute_script("return location.hash") == f"#window={number}&step={step}"
+    desktop.get("about:blank")
+    desktop.get(f"{files['small'].as_uri()}#window={number}&step=2")
+    assert desktop.find_element(By.CSS_SELECTOR, ".window-name").text == str(number)
+    assert desktop.find_element(By.ID, "step").get_attribute("value") == "1"
+    desktop.get(f"{files['small'].as_uri()}#window=999&step=<b>")
+    assert desktop.find_element(By.CSS_SELECTOR, ".window-name").text == str(number)
+    assert desktop.get_log("browser") == []
+
+
+def test_it_plays_at_other_speeds(desktop, files):
+    opened(desktop, files["small"])
+    Select(desktop.find_element(By.ID, "speed")).select_by_value("2")
+    desktop.find_element(By.ID, "play").click()
+    video = desktop.find_element(By.TAG_NAME, "video")
+    assert desktop.execute_script("return arguments[0].playbackRate", video) == 2
+    desktop.find_element(By.ID, "play").click()
+
+
+def test_all_windows_at_once_and_back_by_a_click(desktop, files, small):
+    opened(desktop, files["small"])
+    player, crop = small.media.players[0], desktop.find_element(By.CSS_SELECTOR, ".crop")
+
+    def ratio():
+        box = crop.rect
+        return box["width"] / box["height"]
+
+    desktop.find_element(By.ID, "grid").send_keys(Keys.ENTER)
+    desktop.execute_script("arguments[0].scrollIntoView({block: 'end'})", crop)
+    desktop.execute_script("scrollBy(0, 120)")  # from under the scrubber
+    assert ratio() == pytest.approx(player.size[0] / player.size[1], rel=0.02)
+    # A click on the last block shows that window.
+    (x, y), (width, height) = player.blocks[-1], player.block
+    box, scale = crop.rect, crop.rect["width"] / player.size[0]
+    chain = webdriver.ActionChains(desktop)
+    chain.move_to_element_with_offset(
+        crop,
+        int((x + width / 2) * scale - box["width"] / 2),
+        int((y + height / 2) * scale - box["height"] / 2),
+    ).click().perform()
+    assert ratio() == pytest.approx(width / height, rel=0.02)
+    expected = str(small.media.windows[-1].index + 1)
+    assert desktop.find_element(By.CSS_SELECTOR, ".window-name").text == expected
+
+
+def test_one_key_flips_between_pictures_of_the_same_step(desktop, files):
+    opened(desktop, files["several"])
+    body = desktop.find_element(By.TAG_NAME, "body")
+    step = desktop.find_element(By.ID, "step").get_attribute("value")
+    seen = []
+    for _ in range(3):
+        body.send_keys("f")
+        left = desktop.execute_script("return document.querySelector('video').style.left")
+        seen.append((desktop.find_element(By.CSS_SELECTOR, ".flipped").text, left))
+    assert seen[0] == seen[2]
+    assert seen[0][0] != seen[1][0]
+    assert seen[0][1] != seen[1][1]
+    assert desktop.find_element(By.ID, "step").get_attribute("value") == step
+    desktop.find_element(By.ID, "flip").click()
+    assert desktop.find_element(By.CSS_SELECTOR, ".player").get_attribute("data-view") == "one"
+
+
+def test_a_line_is_hidden_and_shown_by_its_legend(desktop, files):
+    opened(desktop, files["small"])
+    box = desktop.find_element(By.CSS_SELECTOR, "#c-k0-error input[value=floor]")
+    line = desktop.find_element(By.CSS_SELECTOR, "#c-k0-error .wide .line.floor")
+    assert line.is_displayed()
+    box.send_keys(Keys.SPACE)
+    assert not line.is_displayed()
+    assert desktop.find_element(By.ID, "play").text == "Play"
+    box.send_keys(Keys.SPACE)
+    assert line.is_displayed()
+
+
+def test_the_id_of_the_window_is_copied(desktop, files, small):
+    opened(desktop, files["small"])
+    desktop.execute_script("""
+      window.copied = '';
+      document.execCommand = () => { window.copied = document.activeElement.value; return true; };
+      navigator.clipboard.writeText = () => Promise.reject();""")
+    control = desktop.find_element(By.CSS_SELECTOR, "[data-copy=window]")
+    control.send_keys(Keys.ENTER)
+    expected = small.tree["rollout"]["windows"][small.media.windows[0].index]
+    WebDriverWait(desktop, PATIENCE).until(
+        lambda d: d.execute_script("return window.copied") == expected
+    )
 
 
 def test_it_reads_with_scripts_off(desktop, files, tmp_path):

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -82,7 +83,7 @@ def test_everything_that_is_not_text_says_what_it_is(page):
         assert picture.get("role") == "img" or picture.get("aria-hidden") == "true"
     assert sum(a.get("role") == "img" for a, _ in page.all("svg")) == len(page.all("desc"))
     for control, _ in page.all("input"):
-        assert control.get("aria-label") or control["type"] == "radio"
+        assert control.get("aria-label") or control["type"] in ("radio", "checkbox")
     assert [len(page.all(tag)) for tag in ("main", "footer", "h1")] == [1, 1, 1]
     assert dict(page.all("html")[0][0])["lang"] == "en"
 
@@ -188,7 +189,7 @@ def test_a_run_without_images_shows_lines(small):
     titles = [text for _, text in page.all("h3")]
     assert titles[0] == "pose: error by step"
     assert "pose[0]" in page.text
-    assert "In this window" in page.text
+    assert "Predictions in one window" in page.text
 
 
 def test_traces_are_what_was_recorded_and_said(small):
@@ -245,6 +246,41 @@ def test_the_samples_page_is_small_and_says_how_far_it_sees(sample_page):
     assert path.stat().st_size < MOST_BYTES
     page = Parsed(path.read_text(encoding="utf-8"))
     steps = result.metrics["headline"]["image"]["useful_horizon"]["steps"]
-    assert f"{steps} steps ahead" in page.all("h1")[0][1]
+    assert page.all("h1")[0][1].startswith("Useful horizon: ")
+    assert f"{steps} step" in page.all("h1")[0][1]
     assert result.files["page"] == path
     assert result.files["still/image"].stat().st_size > 10_000
+
+
+ACTING = "\x1b[31m\u202eevil\u200f\x00"
+
+
+def test_characters_that_act_reach_no_page(small):
+    """Escape sequences and right-to-left marks in names; line breaks of the page itself stay."""
+    tree = renamed(copy.deepcopy(small.tree), "image", ACTING)
+    tree["run"]["name"] = tree["checkpoint"]["path"] = ACTING
+    tree["notes"] = [ACTING]
+    tree["config"]["model"] = {ACTING: ACTING}
+    player = dataclasses.replace(small.media.players[0], key=ACTING)
+    media = dataclasses.replace(small.media, players=(player,))
+    html = page_html([PageEntry(tree)], media=media)
+    assert not [
+        c for c in html if c != "\n" and unicodedata.category(c) in ("Cc", "Cf", "Co", "Cs")
+    ]
+    assert "\ufffd[31m" in html
+
+
+def test_a_line_of_a_legend_can_be_hidden_without_a_script(small):
+    page = Parsed(small.html)
+    style = "".join(text for _, text in page.all("style"))
+    boxes = [a for a, _ in page.all("input") if a["type"] == "checkbox"]
+    assert {"model", "floor", "last_reconstruction", "persistence"} <= {a["value"] for a in boxes}
+    for box in boxes:
+        assert f'input[value="{box["value"]}"]:not(:checked)' in style
+
+
+def test_the_ids_of_windows_are_there_to_copy(small):
+    data = json.loads(dict_of_data(Parsed(small.html)))
+    ids = small.tree["rollout"]["windows"]
+    assert data["all"] == ids
+    assert data["ids"] == [ids[w.index] for w in small.media.windows]

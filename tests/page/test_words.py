@@ -19,12 +19,12 @@ DECODER = "the decoder does not show what moves"
 @pytest.mark.parametrize(
     ("steps", "by_mean", "at_least", "reason", "title", "told"),
     [
-        (15, 15, False, "at step 16 it ends", "Sees 15 steps ahead", "At step 16 it ends."),
-        (1, 9, False, "x", "Sees 1 step ahead, perhaps 9", "For 1 of 25 steps"),
-        (25, 25, True, "x", "Sees at least 25 steps ahead", "held still"),
-        (0, 0, False, DECODER, "Does not see ahead yet", f"{DECODER[0].upper()}{DECODER[1:]}."),
-        (0, 1, False, "x", "Sees perhaps 1 step ahead, or none", "X."),
-        (None, None, False, "nothing moved", "How far it sees cannot be told", "Nothing moved."),
+        (15, 15, False, "at step 16 it ends", "Useful horizon: 15 steps", "At step 16 it ends."),
+        (1, 9, False, "x", "Useful horizon: 1 step, perhaps 9", "For 1 of 25 steps"),
+        (25, 25, True, "x", "Useful horizon: at least 25 steps", "last reconstruction"),
+        (0, 0, False, DECODER, "Useful horizon: 0 steps", f"{DECODER[0].upper()}{DECODER[1:]}."),
+        (0, 1, False, "x", "Useful horizon: 0 steps, perhaps 1", "X."),
+        (None, None, False, "nothing moved", "Useful horizon undefined", "Nothing moved."),
     ],
 )
 def test_the_finding(steps, by_mean, at_least, reason, title, told):
@@ -32,7 +32,7 @@ def test_the_finding(steps, by_mean, at_least, reason, title, told):
     found, sentence = words.verdict(shown, "image")
     assert found == title
     assert told in sentence
-    assert "watched 25 recorded steps" in sentence
+    assert "saw 25 context steps" in sentence
     assert "16 windows" in sentence
 
 

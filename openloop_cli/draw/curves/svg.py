@@ -6,7 +6,6 @@ where they stand), so that a script can find any step without knowing how the pi
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from openloop_cli.draw.curves.chart import (
     Chart,
@@ -19,6 +18,7 @@ from openloop_cli.draw.curves.chart import (
     vertical,
 )
 from openloop_cli.draw.curves.palette import line_styles
+from openloop_cli.text import markup
 
 _CHARACTER = 6.6
 _SEEN_LABEL, _AHEAD_LABEL = "seen", "imagined"
@@ -63,13 +63,13 @@ def draw(chart: Chart, width: int, height: int, *, name: str = "", named: bool =
       name: The id that its parts are named after, where a chart is drawn more than once.
       named: Whether the parts that are seen and imagined are named.
     """
-    name = escape(name or chart.id)
+    name = markup(name or chart.id)
     scale = "" if chart.axis else _map(_area(chart, width, height))
     return (
         f'<svg class="curves" role="img" aria-labelledby="{name}-t {name}-d"'
         f' viewBox="0 0 {width} {height}" {scale}>'
-        f'<title id="{name}-t">{escape(chart.title)}</title>'
-        f'<desc id="{name}-d">{escape(described(chart))}</desc>'
+        f'<title id="{name}-t">{markup(chart.title)}</title>'
+        f'<desc id="{name}-d">{markup(described(chart))}</desc>'
         f"{_parts(chart, width, height, named=named)}</svg>"
     )
 
@@ -87,19 +87,19 @@ def sheet(charts: Sequence[Chart], *, heading: str = "", columns: int = 2) -> st
             x = margin + place * (width + gap)
             parts.append(
                 f'<g transform="translate({x} {top})">'
-                f'<text class="title" x="0" y="14">{escape(chart.title)}</text>'
-                f'<text x="0" y="32">{escape(chart.unit)}</text>'
+                f'<text class="title" x="0" y="14">{markup(chart.title)}</text>'
+                f'<text x="0" y="32">{markup(chart.unit)}</text>'
                 f'<g transform="translate(0 40)">{legend}</g>'
                 f'<g transform="translate(0 {44 + max(lines for _, (_, lines) in row) * 18})">'
                 f"{_parts(chart, width, height)}</g></g>"
             )
         top += 44 + max(lines for _, (_, lines) in row) * 18 + height + gap
     whole = 2 * margin + columns * width + (columns - 1) * gap
-    title = f'<text class="title" x="{margin}" y="{margin + 10}">{escape(heading)}</text>'
+    title = f'<text class="title" x="{margin}" y="{margin + 10}">{markup(heading)}</text>'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{whole}" height="{top}"'
         f' viewBox="0 0 {whole} {top}" role="img">'
-        f"<title>{escape(heading or 'curves')}</title><style>{_SHEET_STYLE}{line_styles()}</style>"
+        f"<title>{markup(heading or 'curves')}</title><style>{_SHEET_STYLE}{line_styles()}</style>"
         f'<rect class="paper" width="{whole}" height="{top}"/>'
         f"{title if heading else ''}{''.join(parts)}</svg>\n"
     )
@@ -122,7 +122,7 @@ def swatch(style: str) -> str:
     """A short piece of a line, for a legend."""
     return (
         '<svg class="swatch" viewBox="0 0 22 8" aria-hidden="true" focusable="false">'
-        f'<path class="line {escape(style)}" d="M1 4H21"/></svg>'
+        f'<path class="line {markup(style)}" d="M1 4H21"/></svg>'
     )
 
 
@@ -214,7 +214,7 @@ def _band(chart: Chart, line: Line, area: Area, *, strong: bool) -> str:
         up = [_at(area, chart.at(i), line.high[i]) for i in steps]
         down = [_at(area, chart.at(i), line.low[i]) for i in reversed(steps)]
         paths.append("M" + "L".join(up + down) + "Z")
-    kind = f"band{' strong' if strong else ''} f-{escape(line.style)}"
+    kind = f"band{' strong' if strong else ''} f-{markup(line.style)}"
     return f'<path class="{kind}" d="{"".join(paths)}"/>' if paths else ""
 
 
@@ -224,10 +224,10 @@ def _line(chart: Chart, line: Line, area: Area) -> str:
     for start, stop in _runs(line.values):
         points = [_at(area, chart.at(i), line.values[i]) for i in range(start, stop)]
         for x, y in (p.split() for p in points if chart.axis or len(points) == 1):
-            dots.append(f'<circle class="dot f-{escape(line.style)}" cx="{x}" cy="{y}" r="2.6"/>')
+            dots.append(f'<circle class="dot f-{markup(line.style)}" cx="{x}" cy="{y}" r="2.6"/>')
         if len(points) > 1:
             paths.append("M" + "L".join(points))
-    curve = f'<path class="line {escape(line.style)}" d="{"".join(paths)}"/>' if paths else ""
+    curve = f'<path class="line {markup(line.style)}" d="{"".join(paths)}"/>' if paths else ""
     return curve + "".join(dots)
 
 
@@ -257,8 +257,8 @@ def _legend(chart: Chart, width: int) -> tuple[str, int]:
             x, row = 0.0, row + 1
         y = row * 18 + 10
         parts.append(
-            f'<path class="line {escape(line.style)}" d="M{_n(x)} {y - 4}h22"/>'
-            f'<text x="{_n(x + 27)}" y="{y}">{escape(line.name)}</text>'
+            f'<path class="line {markup(line.style)}" d="M{_n(x)} {y - 4}h22"/>'
+            f'<text x="{_n(x + 27)}" y="{y}">{markup(line.name)}</text>'
         )
         x += needed
     return "".join(parts), row + 1
