@@ -5,7 +5,11 @@ to find out what it is called there, which takes longer than the rollout of a sm
 name of a program follows from what goes into it: the source code of the model, its settings, shapes
 and dtypes, jax's settings, the device. What is kept is the executable as XLA writes it and the
 names of its results as JSON, with a checksum; nothing is unpickled. Whatever is missing, damaged or
-of no use is compiled again. Several devices use jax's own cache instead.
+fails on its first run is compiled again.
+
+jax's own cache is used instead for several devices, and wherever somebody has set its folder: XLA
+loses functions of a program that it loaded when it writes it a second time ("NOT_FOUND: Function …
+not found", jaxlib 0.10.2 on a CPU).
 """
 
 import hashlib
@@ -14,6 +18,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import jax
@@ -46,13 +51,39 @@ def compiled(
     key = (program, model.devices, tuple(options.items()), form, shapes, _settings())
     if key not in _COMPILED:
         name = _name(program, model.devices[0], options, str(form), shapes)
-        found = _read(name, model.devices[0]) if keep else None
-        if found is None:
-            found = program.lower(*row, **options).compile()
+        keep = keep and not jax.config.values.get("jax_compilation_cache_dir")
+
+        def compile_it() -> Compiled:
+            made: Compiled = program.lower(*row, **options).compile()
             if keep:
-                _keep(name, found)
-        _COMPILED[key] = found
+                _keep(name, made)
+            return made
+
+        kept = _read(name, model.devices[0]) if keep else None
+        _COMPILED[key] = _Kept(kept, compile_it) if kept else compile_it()
     return _COMPILED[key]
+
+
+class _Kept:
+    """A program from the cache folder, compiled again if its first run fails. Safe in threads."""
+
+    def __init__(self, call: Compiled, compile_it: Callable[[], Compiled]) -> None:
+        self._call, self._compile, self._lock, self._proven = call, compile_it, Lock(), False
+
+    def __call__(self, *row: Any) -> Any:
+        call = self._call
+        if self._proven:
+            return call(*row)
+        try:
+            # Blocks, since a program that lacks a function fails only when it gets there.
+            outs = jax.block_until_ready(call(*row))
+            self._proven = True
+            return outs
+        except (RuntimeError, TypeError, ValueError):
+            with self._lock:
+                if self._call is call:
+                    self._call, self._proven = self._compile(), True
+            return self._call(*row)
 
 
 def use_jax_cache() -> None:
