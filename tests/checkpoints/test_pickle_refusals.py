@@ -15,7 +15,8 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from openloop_cli.checkpoints import pickle_machine, read_checkpoint
+from openloop_cli.checkpoints import read_checkpoint
+from openloop_cli.checkpoints.pickle import machine
 from openloop_cli.checkpoints.pickle.reader import index_stream
 from openloop_cli.errors import CheckpointError
 
@@ -270,7 +271,7 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_blow_ups_are_refused_in_little_memory(name, monkeypatch):
     # The real bound is 20 times higher; so is the memory.
-    monkeypatch.setattr(pickle_machine, "MAX_OPCODES", 50_000)
+    monkeypatch.setattr(machine, "MAX_OPCODES", 50_000)
     data = b"\x80\x04" + BOMBS[name] + b"."
     tracemalloc.start()
     try:
