@@ -25,6 +25,11 @@ def clean(text: object, most: int = MOST) -> str:
     return kept + "…" * (len(found) > most)
 
 
+def plural(count: int, what: str) -> str:
+    """`1 window`, `2 windows`."""
+    return f"{count:,} {what}{'s' * (count != 1)}"
+
+
 def visible(text: str) -> str:
     """The same text, on as many lines, without characters that act instead of showing."""
     return "".join("\ufffd" if _acts(c) else c for c in text)

@@ -5,7 +5,7 @@ import numpy as np
 from openloop_cli.measures.metrics import psnr_of
 from openloop_cli.measures.skill import reconstruction_skill, skill, useful_horizon
 from openloop_cli.results.entries import Entry
-from openloop_cli.results.metrics_json import plain
+from openloop_cli.results.metrics_file import plain
 from openloop_cli.results.metrics_tree import _skill_series
 
 B, H = 16, 8
@@ -35,7 +35,7 @@ def tree_of(keys, *, reward=None, observed=None, metric="psnr", **rollout):
     windows, steps = first.shape
     tree = {
         "format": "openloop-metrics",
-        "version": 1,
+        "version": 2,
         "run": {"name": "cheetah"},
         "checkpoint": {"path": "ckpt/1", "step": 1000, "counters": {"updates": 10}, "sha256": "0"},
         "rollout": {
@@ -74,8 +74,7 @@ def _key(paths, seen, metric):
     observation = {
         "kind": "image",
         "imagined": {path: {metric: _series(x, value)} for path, x in paths.items()},
-        "per_window": paths,
-        "per_window_observed": seen,
+        "per_window": {**paths, "context": seen},
         "skill": _skill_series(found),
         "reconstruction_skill": {n: getattr(shown, n) for n in ("mean", "low", "high")},
         "useful_horizon": {

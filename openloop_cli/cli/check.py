@@ -80,8 +80,8 @@ def check(
     limits += [_limit("max", text) for text in most or ()]
     if not limits and baseline is None:
         raise OptionError("nothing to check: give --min, --max or --baseline")
-    entry = Entry(str(metrics), read_metrics(metrics))
-    old = Entry(str(baseline), read_metrics(baseline)) if baseline else None
+    entry = Entry(str(metrics), read_metrics(metrics, windows=baseline is not None))
+    old = Entry(str(baseline), read_metrics(baseline, windows=True)) if baseline else None
     findings = gate.check(entry, limits, old)
     from openloop_cli.cli.check_text import print_findings, print_findings_json
 

@@ -10,14 +10,11 @@ from rich.text import Text
 
 from openloop_cli.cli.terminal import results_console, say
 from openloop_cli.jobs.report import JobResult
+from openloop_cli.quantities import metric
 from openloop_cli.reporting import horizon_words
-from openloop_cli.text import clean
+from openloop_cli.text import clean, plural
 
-MEANING = {
-    "psnr": "PSNR in dB, ↑",
-    "symlog_mse": "error, ↓",
-    "mistakes": "mistakes, ↓",
-}
+LATENTS = {"sample": "sampled latents", "mode": "mode latents"}
 
 
 def print_json(result: JobResult) -> None:
@@ -52,8 +49,9 @@ def print_summary(result: JobResult) -> None:
     console.print(line)
     horizon = rollout["length"] - rollout["context"]
     console.print(
-        f"{len(rollout['windows'])} windows: {rollout['context']} steps observed,"
-        f" {horizon} imagined, latents by {rollout['latents']}, {rollout['device']}",
+        f"{plural(len(rollout['windows']), 'window')}:"
+        f" {plural(rollout['context'], 'context step')}, {horizon} imagined,"
+        f" {LATENTS.get(rollout['latents'])}, {rollout['device']}",
         highlight=False,
     )
     console.print(_table(tree["headline"]))
@@ -67,20 +65,15 @@ def _table(headline: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 3, 0, 0))
     table.add_column("")
     table.add_column("")
-    for column in ("observed", "imagined", "last frame copied"):
+    for column in ("context", "imagined", "persistence"):
         table.add_column(column, justify="right")
-    table.add_column("sees ahead")
+    table.add_column("useful horizon")
     for key, numbers in headline.items():
-        form = "{:.1f}" if numbers["metric"] == "psnr" else "{:.3g}"
-        cells = [
-            "–" if numbers[name] is None else form.format(numbers[name])
-            for name in ("context", "imagined", "persistence")
-        ]
+        shown = metric(numbers["metric"])
+        cells = [shown.shown(numbers[name]) for name in ("context", "imagined", "persistence")]
         horizon = numbers.get("useful_horizon")
         words = horizon_words(horizon) if horizon else "–"
-        table.add_row(
-            Text(clean(key), style="bold"), Text(MEANING[numbers["metric"]], "dim"), *cells, words
-        )
+        table.add_row(Text(clean(key), style="bold"), Text(shown.short, "dim"), *cells, words)
     return table
 
 

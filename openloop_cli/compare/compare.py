@@ -16,16 +16,12 @@ from openloop_cli.compare.quantities import (
 )
 from openloop_cli.errors import MetricsError
 from openloop_cli.measures.statistics import familywise
+from openloop_cli.quantities import METRICS
+from openloop_cli.quantities import metric as metric_of
 from openloop_cli.results.entries import DRAWN, PAIRED, Entry, what_differs
 
 LEVEL = 0.95
 HORIZON = "useful horizon"
-UNITS = {
-    "psnr": "PSNR in dB, more is better",
-    "symlog_mse": "error (MSE of symlog), less is better",
-    "mistakes": "share of mistakes, less is better",
-    "reward": "mean absolute error, less is better",
-}
 
 
 @dataclass(frozen=True)
@@ -35,16 +31,21 @@ class Row:
     Attributes:
       key: The observation key, or `reward`.
       title: `useful horizon`, `skill`, a step such as `+5`, or `imagined`: the mean over all.
-      unit: What it is, in words; empty for a horizon and a skill.
+      metric: What it is, by its name in metrics.json; empty for a horizon and a skill.
       cells: For each checkpoint its number and how it differs from the reference's; a horizon's
         `at_least` says that it may be longer.
     """
 
     key: str
     title: str
-    unit: str
+    metric: str
     cells: tuple[Change, ...]
     at_least: tuple[bool, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What it is, in words, and which direction is better."""
+        return metric_of(self.metric).axis if self.metric else ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def compare(
     # Images first: a picture says what an error means.
     keys.sort(key=lambda key: reference.part(str, "headline", key, "metric") != "psnr")
     columns = [column for key in keys for column in _columns(entries, key)]
-    columns.append(("reward", "imagined", UNITS["reward"], reward_quantity))
+    columns.append(("reward", "imagined", "mae", reward_quantity))
     horizons = [key for key in keys if _all_have(entries, key, "useful_horizon")]
     marks = (len(columns) + len(horizons)) * max(1, len(entries) - 1)
     level = familywise(LEVEL, marks)
@@ -105,7 +106,7 @@ def cell_text(row: Row, index: int) -> str:
         return "–"
     if row.title == HORIZON:
         return f"{'≥ ' if row.at_least[index] else ''}{value:.0f}"
-    return f"{value:.1f}" if row.unit == UNITS["psnr"] else f"{value:.3g}"
+    return METRICS[row.metric].shown(value) if row.metric in METRICS else f"{value:.3g}"
 
 
 def mark(change: Change) -> str:
@@ -114,7 +115,7 @@ def mark(change: Change) -> str:
 
 
 _Column = tuple[str, str, str, Callable[[Entry], Quantity]]
-"""key, title, unit, what makes the number of a checkpoint."""
+"""key, title, metric, what makes the number of a checkpoint."""
 
 
 def _differences(entries: Sequence[Entry], reference: Entry, allowed: bool) -> list[str]:
@@ -135,7 +136,7 @@ def _differences(entries: Sequence[Entry], reference: Entry, allowed: bool) -> l
 
 
 def _columns(entries: Sequence[Entry], key: str) -> list[_Column]:
-    unit = UNITS.get(entries[0].part(str, "headline", key, "metric"), "")
+    metric = entries[0].part(str, "headline", key, "metric")
     columns: list[_Column] = []
     if _all_have(entries, key, "skill"):
         columns.append((key, "skill", "", lambda entry: skill_quantity(entry, key)))
@@ -146,7 +147,7 @@ def _columns(entries: Sequence[Entry], key: str) -> list[_Column]:
     def at(step: int) -> Callable[[Entry], Quantity]:
         return lambda entry: step_quantity(entry, key, step)
 
-    columns += [(key, f"+{step}", unit, at(step)) for step in present]
+    columns += [(key, f"+{step}", metric, at(step)) for step in present]
     return columns
 
 
@@ -157,7 +158,7 @@ def _all_have(entries: Sequence[Entry], key: str, *names: str) -> bool:
 def _row(
     entries: Sequence[Entry], reference: Entry, column: _Column, level: float, paired: bool
 ) -> Row:
-    key, title, unit, quantity = column
+    key, title, metric, quantity = column
     old = quantity(reference)
     cells = tuple(
         Change(old.name, old.value, old.value)
@@ -165,7 +166,7 @@ def _row(
         else judge(old, quantity(entry), level=level, paired=paired)
         for entry in entries
     )
-    return Row(key, title, unit, cells)
+    return Row(key, title, metric, cells)
 
 
 def _horizon_row(

@@ -151,7 +151,7 @@ def step_quantity(entry: Entry, key: str, step: int) -> Quantity:
 
 def observed_quantity(entry: Entry, key: str) -> Quantity:
     """The model's mean error while observing."""
-    return _error(entry, key, entry.column("observations", key, "per_window_observed"), "context")
+    return _error(entry, key, entry.column("observations", key, "per_window", "context"), "context")
 
 
 def skill_quantity(entry: Entry, key: str) -> SkillMean:

@@ -37,7 +37,8 @@ def curves_by_horizon(entries: Sequence[Entry]) -> dict[str, Any]:
     """Error and skill against the imagined step, by key: a line for each checkpoint, and what
     copying the last frame and the mean frame score (of the first: they know no checkpoint).
 
-    {key: {metric, steps [1 … H], lines [{label, number, path, value, low, high}]}}
+    {key: {metric, steps [1 … H], lines [{label, number, path, value, low, high}]}}; baselines
+    have no bounds.
     """
     curves: dict[str, Any] = {}
     for key in _common_keys(entries):
@@ -133,9 +134,11 @@ def _common_keys(entries: Sequence[Entry]) -> list[str]:
 def _line(
     entry: Entry, label: str, number: str, path: str, names: tuple[str, ...]
 ) -> dict[str, Any]:
-    ends = {end: entry.steps(*names, end) for end in ("per_step", "low", "high")}
-    value = ends.pop("per_step")
-    return {"label": clean(label), "number": number, "path": path, "value": value, **ends}
+    line: dict[str, Any] = {"label": clean(label), "number": number, "path": path}
+    line["value"] = entry.steps(*names, "per_step")
+    return line | {
+        end: entry.steps(*names, end) for end in ("low", "high") if entry.has(*names, end)
+    }
 
 
 def _points(entries: Sequence[Entry], names: tuple[str, ...]) -> dict[str, list[float | None]]:

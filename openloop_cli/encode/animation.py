@@ -23,7 +23,7 @@ from PIL import Image
 
 from openloop_cli.arrays import Array, Frames
 from openloop_cli.encode.frames import checked, checked_fps
-from openloop_cli.storage.atomic import atomic_path
+from openloop_cli.storage.atomic import write_bytes
 
 # Browsers slow down frames of less than two hundredths of a second to ten frames per second.
 MOST_FPS = 50
@@ -106,9 +106,10 @@ def _write(path: Path, video: Array, kind: str, **options: Any) -> None:
     from imageio.v3 import imwrite
 
     options |= {"is_batch": True, "loop": 0}
-    with atomic_path(path) as partial:
-        # imageio sets save_all only for several frames, but one frame has a duration as well.
-        imwrite(partial, video, plugin="pillow", extension=kind, save_all=True, **options)
+    # In memory first: on a disk that is full, imageio's writer would try again when it is deleted.
+    # It sets save_all only for several frames, but one frame has a duration as well.
+    data = imwrite("<bytes>", video, plugin="pillow", extension=kind, save_all=True, **options)
+    write_bytes(path, data)
 
 
 def _best_palette(video: Frames) -> Image.Image:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ def write_plots(path: Path, charts: Sequence[Chart], heading: str = "") -> None:
         raise OptionError(
             f"--out {path}: unsupported extension", hint=f"use {' or '.join(PLOT_KINDS)}"
         )
+    # A picture has no boxes to tick.
+    charts = [replace(x, lines=tuple(y for y in x.lines if not y.hidden)) for x in charts]
     if kind == ".svg":
         write_text(path, sheet(charts, heading=heading, columns=_COLUMNS))
     else:

@@ -17,8 +17,7 @@ from openloop_cli.jobs.loading import PAGE_KINDS, SHOWN, check_extension, pictur
 from openloop_cli.jobs.report import VIDEO_KINDS, Progress, ReportJob, measure_job
 from openloop_cli.jobs.sources import own_run
 from openloop_cli.results.entries import DRAWN, PAIRED, Entry
-from openloop_cli.results.metrics_file import read_metrics
-from openloop_cli.results.metrics_json import plain, write_metrics
+from openloop_cli.results.metrics_file import plain, read_metrics, write_metrics
 from openloop_cli.text import clean
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def run_comparison(
       OpenloopError: Saying what is wrong with which source, option or output.
     """
     check_comparison_job(job)
-    trees = {path: read_metrics(path) for path in job.sources if is_metrics(path)}
+    trees = {path: read_metrics(path, windows=True) for path in job.sources if is_metrics(path)}
     pictures = _roll_out(job, trees, progress)
     entries = labelled([Entry("", trees[path], str(path)) for path in job.sources])
     comparison = compare(entries, job.against, allow_different=job.allow_different)

@@ -14,7 +14,7 @@ from openloop_cli.run import Run, params_sha256
 
 def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
     """All of metrics.json that is no result: what was rolled out, how, and with what."""
-    from openloop_cli.results.metrics_tree import DEFINITIONS
+    from openloop_cli.quantities import DEFINITIONS
 
     run, choice = loaded.run, loaded.choice
     checkpoint, replay, config = run.checkpoint, run.replay, run.config

@@ -25,7 +25,7 @@ from openloop_cli.jobs.loading import (
     picture_paths,
 )
 from openloop_cli.jobs.provenance import provenance
-from openloop_cli.results.metrics_json import plain, write_metrics
+from openloop_cli.results.metrics_file import plain, windows_path, write_metrics
 from openloop_cli.run import Run
 from openloop_cli.storage.atomic import check_writable
 
@@ -182,9 +182,9 @@ def write_job(job: ReportJob, rolled_out: RolledOut, clock: Clock) -> JobResult:
         tree["frames"] = hashes
         tree["files"] = {name: path.name for name, path in files.items()}
         tree["timings"] = clock.seconds
-        tree = plain(tree)
-        write_metrics(metrics, tree)
-    return JobResult(tree, {**files, "metrics": metrics}, tuple(tree["notes"]))
+        tree = write_metrics(metrics, plain(tree))
+    files |= {"metrics": metrics, "windows": windows_path(metrics)}
+    return JobResult(tree, files, tuple(tree["notes"]))
 
 
 def _measured(rolled_out: RolledOut, clock: Clock, done: float) -> dict[str, Any]:

@@ -20,10 +20,9 @@ import numpy as np
 from openloop_cli.arrays import Array, PerFrame
 from openloop_cli.measures import metrics
 from openloop_cli.measures.recording import Recording
+from openloop_cli.quantities import ERROR_METRIC
 from openloop_cli.rollout.result import OpenLoop, Trace
 
-# The metric that skill is made of, by kind of observation.
-ERROR_METRIC = {"image": "mse", "continuous": "symlog_mse", "discrete": "mistakes"}
 # SSIM costs more than all other numbers together; the baselines go without.
 WITH_SSIM = ("model", "persistence", "floor", "futures_mean", "deterministic")
 _OF_RECORDING = ("persistence", "climatology")

@@ -4,7 +4,7 @@ A tree is built of `Series` first; `resolve` then resamples the windows once for
 which is several times faster than once for each.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,36 +12,52 @@ import numpy as np
 
 from openloop_cli.arrays import Array, PerFrame
 from openloop_cli.measures import metrics
-from openloop_cli.measures.statistics import Interval, interval
+from openloop_cli.measures.statistics import Interval, interval, mean_over_windows
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """(B, N): a number for each window and step; `decibels` shows a mean squared error as PSNR."""
+    """(B, N): a number for each window and step, of which its mean is always told.
+
+    Attributes:
+      steps: Also the mean over windows at each step.
+      bounds: And its interval there.
+      decibels: Shows a mean squared error as PSNR.
+    """
 
     per_window: PerFrame
+    steps: bool = True
+    bounds: bool = True
     decibels: bool = False
 
 
 def resolve(tree: Any) -> Any:
-    """The tree with each Series as `mean`, `per_step` and the bounds of their 95 % intervals."""
+    """The tree with each Series as `mean`, `mean_low`, `mean_high`, and where they are asked for
+    `per_step`, `low`, `high`: the bounds of 95 % intervals."""
     found = {id(series.per_window): series.per_window for series in _all_series(tree)}
-    intervals = dict(zip(found, _intervals(list(found.values())), strict=True))
+    with_bounds = {id(series.per_window) for series in _all_series(tree) if series.bounds}
+    intervals = dict(zip(found, _intervals(found, with_bounds), strict=True))
     return _replaced(tree, intervals)
 
 
-def _intervals(arrays: list[PerFrame]) -> Iterator[tuple[Interval, Interval]]:
-    """For each (B, N): the intervals of its N columns, and of its mean over columns."""
+def _intervals(
+    arrays: Mapping[int, PerFrame], with_bounds: Set[int]
+) -> Iterator[tuple[Interval, Interval]]:
+    """For each (B, N): the intervals of its N columns, where they are wanted, and of its mean over
+    columns."""
     if not arrays:
         return
-    columns = [np.column_stack([x, _mean_over_steps(x)]) for x in arrays]
-    bounds = interval(np.concatenate(columns, 1))
-    start = 0
-    for array in columns:
-        stop = start + array.shape[1]
-        steps, whole = slice(start, stop - 1), slice(stop - 1, stop)
-        yield _part(bounds, steps), _part(bounds, whole)
-        start = stop
+    means = [_mean_over_steps(x) for x in arrays.values()]
+    wanted = [x for name, x in arrays.items() if name in with_bounds]
+    bounds = interval(np.column_stack([*means, *wanted]))
+    start = len(means)
+    for index, (name, array) in enumerate(arrays.items()):
+        whole = _part(bounds, slice(index, index + 1))
+        if name in with_bounds:
+            yield _part(bounds, slice(start, start := start + array.shape[1])), whole
+        else:
+            nothing = np.full(array.shape[1], np.nan)
+            yield Interval(mean_over_windows(array), nothing, nothing, nothing), whole
 
 
 def _part(bounds: Interval, columns: slice) -> Interval:
@@ -70,14 +86,11 @@ def _replaced(tree: Any, intervals: dict[int, tuple[Interval, Interval]]) -> Any
     if not isinstance(tree, Series):
         return tree
     steps, whole = intervals[id(tree.per_window)]
-    found = {
-        "mean": whole.mean[0],
-        "mean_low": whole.low[0],
-        "mean_high": whole.high[0],
-        "per_step": steps.mean,
-        "low": steps.low,
-        "high": steps.high,
-    }
+    found = {"mean": whole.mean[0], "mean_low": whole.low[0], "mean_high": whole.high[0]}
+    if tree.steps:
+        found["per_step"] = steps.mean
+    if tree.bounds:
+        found |= {"low": steps.low, "high": steps.high}
     return _in_decibels(found) if tree.decibels else found
 
 

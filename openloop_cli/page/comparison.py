@@ -9,9 +9,7 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.compare.compare import Comparison, Row, cell_text, mark
-from openloop_cli.draw.curves.chart import numbers
 from openloop_cli.draw.grid import image_row
-from openloop_cli.measures.measure import ERROR_METRIC
 from openloop_cli.page import (
     Media,
     PageEntry,
@@ -21,6 +19,8 @@ from openloop_cli.page import (
     write_page,
 )
 from openloop_cli.page.words import leading_key
+from openloop_cli.quantities import ERROR_METRIC
+from openloop_cli.results.metrics_file import PER_WINDOW
 from openloop_cli.text import clean
 
 Videos = Mapping[str, Array]
@@ -109,7 +109,7 @@ def _media(
 def _leading_errors(tree: Mapping[str, Any]) -> tuple[Array, str]:
     """The error of each window, (B,), of the key that the headline is about, and its metric."""
     found = tree["observations"][leading_key(tree)]
-    rows = [numbers(row) for row in found["per_window"]["model"]]
-    known = [[value for value in row if value is not None] for row in rows]
-    errors = [sum(row) / max(1, len(row)) for row in known]
-    return np.array(errors, np.float64), ERROR_METRIC[found["kind"]]
+    errors = np.asarray(found[PER_WINDOW]["model"], np.float64)
+    known = np.isfinite(errors)
+    mean = np.where(known, errors, 0).sum(1) / np.maximum(1, known.sum(1))
+    return mean, ERROR_METRIC[found["kind"]]

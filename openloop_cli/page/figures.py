@@ -8,14 +8,16 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.draw.curves import Chart, Line, draw
-from openloop_cli.draw.curves.chart import Values, ahead, number, numbers, shown
+from openloop_cli.draw.curves.chart import Values, ahead, number, shown
 from openloop_cli.draw.curves.palette import entry_style
 from openloop_cli.draw.curves.svg import swatch
 from openloop_cli.draw.grid import Legend
 from openloop_cli.encode.still import tile_lefts
+from openloop_cli.measures.metrics import psnr_of
 from openloop_cli.page.media import MOST_WINDOWS, Media, Player, Trace
-from openloop_cli.page.parts import data_uri, e, explained, more, plural, rows, section
-from openloop_cli.text import clean
+from openloop_cli.page.parts import data_uri, e, explained, more, rows, section
+from openloop_cli.results.metrics_file import PER_WINDOW
+from openloop_cli.text import clean, plural
 
 WIDE, NARROW = (1060, 330), (400, 270)
 _CHART, _TRACE = (400, 230), (300, 120)
@@ -268,7 +270,7 @@ def _key(line: Line, *, choice: bool) -> str:
     name = f"{swatch(line.style)}<span>{e(line.name)}</span>"
     if not choice:
         return f'<span class="named">{name}</span>'
-    ticked = "" if getattr(line, "hidden", False) else " checked"
+    ticked = "" if line.hidden else " checked"
     return (
         f'<label class="named"><input type="checkbox" value="{line.style}"{ticked}>{name}</label>'
     )
@@ -376,16 +378,16 @@ def _overlays(
     overlays = {}
     for chart in charts:
         found = tree.get("observations", {}).get(chart.key, {})
-        series = found.get("per_window", {}).get("model")
-        if chart.term == "psnr" and series and chart.lines[0].style == "model":
+        series = found.get(PER_WINDOW, {}).get("model")
+        if chart.term == "psnr" and series is not None and chart.lines[0].style == "model":
             overlays[chart.id] = [
-                (None, *_psnr(numbers(series[window.index]))) for window in media.windows
+                (None, *_psnr(np.asarray(series[window.index]))) for window in media.windows
             ]
     return overlays
 
 
-def _psnr(mse: Values) -> Values:
-    return tuple(None if x is None else round(-10 * math.log10(max(x, 1e-10)), 2) for x in mse)
+def _psnr(mse: Array) -> Values:
+    return tuple(round(x, 2) if math.isfinite(x) else None for x in psnr_of(mse).tolist())
 
 
 def _values(series: Array) -> Values:

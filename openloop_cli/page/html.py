@@ -17,10 +17,11 @@ from openloop_cli.draw.curves import Chart, Named, charts
 from openloop_cli.draw.curves.palette import PALETTE, dark_line_styles, line_styles
 from openloop_cli.page import figures, sections, words
 from openloop_cli.page.media import Media
-from openloop_cli.page.parts import e, plural
+from openloop_cli.page.parts import e
 from openloop_cli.page.sections import Table
-from openloop_cli.results.metrics_json import plain
+from openloop_cli.results.metrics_file import plain
 from openloop_cli.storage.atomic import write_text
+from openloop_cli.text import plural
 
 
 @dataclass(frozen=True)

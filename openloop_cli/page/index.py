@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import openloop_cli
-from openloop_cli.results.metrics_json import plain
+from openloop_cli.results.metrics_file import plain
 from openloop_cli.results.outcome import FAILED, SKIPPED, WAITING, Chosen, Outcome
 from openloop_cli.storage.atomic import write_text
 

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Iterable, Mapping, Sequence
 
+from openloop_cli.quantities import metric
 from openloop_cli.text import markup
 
 # Sentences, such as a note or a definition, may be longer than names.
@@ -12,11 +13,6 @@ _LONGEST = 2000
 def e(text: object) -> str:
     """Text as HTML, in quotes too; characters that act instead of showing are replaced."""
     return markup(text, _LONGEST)
-
-
-def plural(count: int, what: str) -> str:
-    """`1 window`, `2 windows`."""
-    return f"{count:,} {what}{'s' * (count != 1)}"
 
 
 def data_uri(kind: str, data: bytes) -> str:
@@ -79,6 +75,4 @@ def more(summary: str, body: str, *, of: str = "") -> str:
 
 def say(term: str) -> str:
     """A word of the metrics tree as people write it."""
-    return {"psnr": "PSNR", "ssim": "SSIM", "mse": "MSE", "mae": "MAE"}.get(
-        term, term.replace("_", " ")
-    )
+    return metric(term).title

@@ -8,7 +8,9 @@ from typing import Any
 from openloop_cli.draw.curves import Named
 from openloop_cli.draw.curves.chart import number, shown
 from openloop_cli.page import words
-from openloop_cli.page.parts import e, explained, facts, more, plural, rows, say, section
+from openloop_cli.page.parts import e, explained, facts, more, rows, say, section
+from openloop_cli.quantities import metric as metric_of
+from openloop_cli.text import plural
 
 Tree = Mapping[str, Any]
 Definitions = Mapping[str, str]
@@ -97,7 +99,7 @@ def _cards(tree: Tree, key: str, definitions: Definitions) -> str:
             cards.append((name, say(name), text, _interval(observed.get(name, {}), name)))
     if numbers:
         against = f"persistence: {copied}"
-        cards.append((metric, f"{say(metric)}, imagined", error, against))
+        cards.append((metric, f"{metric_of(metric).title}, imagined", error, against))
     items = "".join(_card(*card, definitions) for card in cards)
     return f'<dl class="cards">{items}</dl>'
 
@@ -153,7 +155,7 @@ def _key_cells(numbers: Tree) -> list[str]:
         words.horizon_short(numbers),
         *("–" if v is None else f"{v:.2f}".replace("-", "−") for v in skills),
         *(words.measured(numbers.get(n), metric) for n in ("context", "imagined", "persistence")),
-        words.METRIC_WORDS.get(metric, metric),
+        metric_of(metric).axis,
     ]
 
 

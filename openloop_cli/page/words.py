@@ -3,17 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from openloop_cli.draw.curves.chart import number, shown
+from openloop_cli.draw.curves.chart import number
 from openloop_cli.draw.curves.trees import part
-from openloop_cli.page.parts import plural
+from openloop_cli.quantities import metric as metric_of
+from openloop_cli.text import plural
 
 Tree = Mapping[str, Any]
-
-METRIC_WORDS = {
-    "psnr": "PSNR, higher is better",
-    "symlog_mse": "symlog MSE, lower is better",
-    "mistakes": "error rate, lower is better",
-}
 
 
 def leading_key(tree: Tree) -> str:
@@ -85,10 +80,7 @@ def horizon_short(numbers: Tree) -> str:
 
 def measured(value: Any, metric: str) -> str:
     """A number of the headline's metric, with its unit."""
-    found = number(value)
-    if found is None:
-        return "–"
-    return f"{found:.1f} dB" if metric == "psnr" else shown(found)
+    return metric_of(metric).shown(number(value), unit=True)
 
 
 def name_of(tree: Tree) -> str:

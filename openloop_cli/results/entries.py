@@ -96,17 +96,22 @@ class Entry:
 
     def rows(self, *names: str) -> Array:
         """Numbers by window and imagined step, (B, H) float64, NaN where undefined."""
-        return self._array(self.part(list, *names), (len(self.windows), self.horizon), names)
+        return self._array(self._windows(*names), (len(self.windows), self.horizon), names)
 
     def column(self, *names: str) -> Array:
         """A number for each window, (B,)."""
-        return self._array(self.part(list, *names), (len(self.windows),), names)
+        return self._array(self._windows(*names), (len(self.windows),), names)
 
     def steps(self, *names: str) -> Array:
         """A number for each imagined step, (H,)."""
         return self._array(self.part(list, *names), (self.horizon,), names)
 
+    def _windows(self, *names: str) -> Any:
+        return self.part((list, np.ndarray), *names)
+
     def _array(self, value: Any, shape: tuple[int, ...], names: tuple[str, ...]) -> Array:
+        if isinstance(value, np.ndarray) and value.shape == shape:
+            return value.astype(np.float64)
         flat = _flat(value, shape)
         if flat is None:
             raise MetricsError(

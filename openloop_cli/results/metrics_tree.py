@@ -1,7 +1,8 @@
 """Measured numbers -> the tree that metrics.json holds. Plain dictionaries, lists and floats.
 
-A series has one number for each step (`per_step`), each the mean over windows, with the bounds
-of its 95 % interval over windows (`low`, `high`), and `mean` over all of its steps.
+Each number is a mean over windows and steps (`mean`) with its 95 % interval over windows
+(`mean_low`, `mean_high`). Those that are drawn have one for each step too (`per_step`, `low`,
+`high`). What each window did stands under `per_window`; `metrics_file` writes it beside the JSON.
 """
 
 from collections.abc import Mapping
@@ -9,48 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from openloop_cli.arrays import Array
-from openloop_cli.measures.measure import ERROR_METRIC, Numbers, Observation, n_step_returns
+from openloop_cli.arrays import Array, PerFrame
+from openloop_cli.measures.measure import Numbers, Observation, n_step_returns
 from openloop_cli.measures.series import Series, resolve
 from openloop_cli.measures.skill import Skill, reconstruction_skill, skill, useful_horizon
+from openloop_cli.quantities import ERROR_METRIC, SHOWN_METRIC
 from openloop_cli.rollout.result import OpenLoop
 
 Tree = dict[str, Any]
 
-DEFINITIONS = {
-    "mse": "mean squared error over the values of a step; images in [0, 1] over H, W and C",
-    "mae": "mean absolute error, likewise",
-    "psnr": "-10 log10 of the mse that stands beside it, in dB, data range 1, at most 100",
-    "ssim": "structural similarity (Wang et al. 2004): Gaussian window 11 x 11, sigma 1.5,"
-    " K1 0.01, K2 0.03, data range 1, population covariance, mean over positions, then channels",
-    "symlog_mse": "mse after sign(x) log(1 + |x|), the space in which the model predicts vectors",
-    "mistakes": "share of a discrete key's values whose most likely class is not the recorded one",
-    "accuracy": "1 - mistakes",
-    "log_likelihood": "of the recorded classes in nats, summed over a step's values",
-    "per_step": "mean over windows; low and high bound its 95 % interval over windows",
-    "per_window": "errors of the imagined steps, a row for each window, for paired comparisons;"
-    " per_window_observed: the model's mean error while observing, a number for each",
-    "mean": "mean over windows and steps; of psnr, the psnr of the mean mse",
-    "model": "the prediction: reconstructed while observing, imagined after it",
-    "persistence": "the last observed frame repeated; while observing, the frame before",
-    "floor": "the posterior's reconstruction, which sees every frame: the decoder's own error",
-    "last_reconstruction": "the model's reconstruction of the last observed step, repeated",
-    "climatology": "the mean over all steps of all other measured windows",
-    "shuffled_actions": "imagined with the windows' actions dealt out at random",
-    "other_context": "imagined from another window's context with this window's actions",
-    "futures_mean": "the mean of all imagined futures",
-    "deterministic": "the prediction with each latent's most likely class instead of a draw",
-    "futures_best": "of each window's futures the one with the smallest total error",
-    "skill": "1 - (error - floor) / (persistence - floor) at each imagined step, of mean errors"
-    " (mse, symlog_mse or mistakes), persistence of the last reconstruction: 1 is perfect"
-    " dynamics, 0 no better than standing still; undefined where nothing moved beyond noise",
-    "useful_horizon": "the largest K such that skill is above 0 at every defined step up to K,"
-    " by the lower end of its interval",
-    "reconstruction_skill": "1 - floor / climatology over the imagined steps",
-    "drift": "KL in nats from the posterior, which sees the frame, to the imagined prior",
-    "con": "cross entropy of the continue head against whether the episode went on;"
-    " con_discounted is the trainer's own loss, its target 1 - 1/horizon with contdisc",
-}
+# The paths whose interval is told at each step: those that skill is made of.
+_BOUNDED = ("model", "floor", "last_reconstruction")
 
 
 def result_tree(
@@ -77,14 +47,16 @@ def _observation(measured: Observation) -> Tree:
     tree: Tree = {
         "kind": measured.kind,
         "shape": list(measured.shape),
-        "context": {path: _numbers(x) for path, x in measured.context.items()},
-        "imagined": {path: _numbers(x) for path, x in measured.imagined.items()},
+        **{
+            part: {path: _numbers(x, measured.kind, part, path) for path, x in paths.items()}
+            for part, paths in (("context", measured.context), ("imagined", measured.imagined))
+        },
         "per_window": {
             path: x[ERROR_METRIC[measured.kind]]
             for path, x in measured.imagined.items()
             if ERROR_METRIC[measured.kind] in x
-        },
-        "per_window_observed": measured.context["model"][ERROR_METRIC[measured.kind]].mean(1),
+        }
+        | {"context": measured.context["model"][ERROR_METRIC[measured.kind]].mean(1)},
     }
     if measured.dimensions is not None:
         tree["dimensions"] = {"mae": measured.dimensions.mean(0)}
@@ -104,22 +76,20 @@ def _model(loop: OpenLoop, horizon: int, contdisc: bool) -> Tree:
         "reward": _against(loop, loop.model.reward, loop.reward),
         "continue": _continue_tree(loop, goes_on * (discount if contdisc else 1)),
     }
-    error = np.abs(loop.model.reward - loop.reward)
-    tree["reward"]["per_window"] = {"model": error[:, loop.context :]}
     if not loop.evaluation:
         return tree
     seen = loop.evaluation.posterior
     returns = n_step_returns(loop.reward, goes_on * discount, seen.value[:, -1])
     tree["value"] = _against(loop, loop.model.value, returns)
     losses = {**loop.evaluation.losses, **seen.losses}
-    tree["losses"] = {name: Series(x) for name, x in losses.items()}
+    tree["losses"] = {name: Series(x, steps=False, bounds=False) for name, x in losses.items()}
     tree["drift"] = Series(loop.evaluation.drift)
     return tree
 
 
 def _headline(tree: Tree) -> Tree:
     """The few numbers of a key that a person or a gate looks at first."""
-    metric = "psnr" if tree["kind"] == "image" else ERROR_METRIC[tree["kind"]]
+    metric = SHOWN_METRIC[tree["kind"]]
     model = tree["imagined"]["model"][metric]
     steps = model["per_step"]
     lines: Tree = {
@@ -136,10 +106,17 @@ def _headline(tree: Tree) -> Tree:
     return lines
 
 
-def _numbers(numbers: Numbers) -> Tree:
-    tree: Tree = {name: Series(x) for name, x in numbers.items()}
-    if "mse" in numbers and "symlog_mse" not in numbers:
-        tree["psnr"] = Series(numbers["mse"], decibels=True)
+def _numbers(numbers: Numbers, kind: str, part: str, path: str) -> Tree:
+    """Every metric of one path; one for each step of those that curves show."""
+    shown = (SHOWN_METRIC[kind], "ssim")
+
+    def series(name: str, values: PerFrame, decibels: bool = False) -> Series:
+        steps = name in shown and (part == "imagined" or path == "model")
+        return Series(values, steps, steps and path in _BOUNDED, decibels)
+
+    tree: Tree = {name: series(name, x) for name, x in numbers.items()}
+    if kind == "image":
+        tree["psnr"] = series("psnr", numbers["mse"], True)
     return tree
 
 
@@ -176,15 +153,15 @@ def _skill_series(found: Skill) -> Tree:
 
 
 def _against(loop: OpenLoop, predicted: Array, recorded: Array) -> Tree:
-    """(B, T) twice: both series, their absolute error by part, and their sums by window."""
+    """(B, T) twice: both series, their absolute error by part, and by window."""
     c = loop.context
     error = np.abs(predicted - recorded)
     return {
         "predicted": Series(predicted),
-        "recorded": Series(recorded),
-        "context": {"mae": Series(error[:, :c])},
-        "imagined": {"mae": Series(error[:, c:])},
-        "sums": {"predicted": predicted[:, c:].sum(1), "recorded": recorded[:, c:].sum(1)},
+        "recorded": Series(recorded, bounds=False),
+        "context": {"mae": Series(error[:, :c], steps=False, bounds=False)},
+        "imagined": {"mae": Series(error[:, c:], steps=False, bounds=False)},
+        "per_window": {"model": error[:, c:]},
     }
 
 

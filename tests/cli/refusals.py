@@ -298,12 +298,12 @@ WINDOWS_FROM = [
     windows_from("NaN", "m.json: not JSON: NaN is no JSON", '{"a": NaN}'),
     windows_from("deep", "m.json: not JSON: nested too deeply", "[" * 100_000),
     windows_from("other JSON", "m.json: not a metrics.json of openloop", [1]),
-    windows_from("another version", "m.json: format version 2, expected 1", GOOD | {"version": 2}),
-    windows_from("no rollout", "m.json: rollout: expected windows, length and context", GOOD | {"rollout": None}),
+    windows_from("another version", "m.json: format version 3, expected 1 or 2", GOOD | {"version": 3}),
+    windows_from("no rollout", "m.json: rollout: expected an object, found null", GOOD | {"rollout": None}),
     windows_from("no length", "m.json: rollout: expected windows, length and context", GOOD | {"rollout": {"windows": ["a:0"]}}),
-    windows_from("numbers for ids", "m.json: rollout: expected windows, length", GOOD | {"rollout": {"windows": [1], "length": 8, "context": 4}}),
-    windows_from("no ids", "m.json: rollout: expected windows, length", GOOD | {"rollout": {"windows": [], "length": 8, "context": 4}}),
-    windows_from("text for length", "m.json: rollout: expected windows, length", GOOD | {"rollout": {"windows": ["a:0"], "length": "8", "context": 4}}),
+    windows_from("numbers for ids", "m.json: rollout.windows.0: expected text, found 1", GOOD | {"rollout": {"windows": [1], "length": 8, "context": 4}}),
+    windows_from("no ids", "m.json: rollout.windows: expected 1 or more, found 0", GOOD | {"rollout": {"windows": [], "length": 8, "context": 4}}),
+    windows_from("text for length", "m.json: rollout.length: expected a whole number, found \"8\"", GOOD | {"rollout": {"windows": ["a:0"], "length": "8", "context": 4}}),
     windows_from("another replay's", "window 7:0: no chunk 7 in this replay", GOOD | {"rollout": {"windows": ["7:0"], "length": 8, "context": 4}}),
 ]
 REFUSED = [*PATHS, *PICKLES, *CONFIGS, *REPLAYS, *OPTIONS, *PLACES, *WINDOWS_FROM]

@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from openloop_cli.jobs.report import ReportJob, measure_job
-from openloop_cli.results.metrics_file import read_metrics
-from openloop_cli.results.metrics_json import metrics_json, write_metrics
+from openloop_cli.results.metrics_file import read_metrics, write_metrics
 from tests.trees import errors, tree_of
 
 
@@ -29,7 +28,7 @@ def openloop(*args, summary=None):
 @pytest.fixture
 def metrics(tmp_path):
     path = tmp_path / "m.json"
-    path.write_text(metrics_json(tree_of({"image": errors()})))
+    write_metrics(path, tree_of({"image": errors()}))
     return path
 
 
@@ -98,7 +97,7 @@ def test_nothing_to_check_is_wrong_usage(metrics):
         ("9" * 10_000, "not JSON"),
         ("[]", "not a metrics.json"),
         ('{"format": "other", "version": 1}', "not a metrics.json"),
-        ('{"format": "openloop-metrics", "version": 2}', "format version 2, expected 1"),
+        ('{"format": "openloop-metrics", "version": 3}', "format version 3, expected 1 or 2"),
         ('{"format": "openloop-metrics"}', "format version None"),
         (b"\xff\xfe\x00", "not text"),
         (None, "cannot be read"),
@@ -131,7 +130,7 @@ def test_a_number_that_does_not_exist(metrics, path):
 def test_other_windows(metrics, tmp_path):
     other = tmp_path / "other.json"
     names = [f"V:{i}" for i in range(16)]
-    other.write_text(metrics_json(tree_of({"image": errors()}, windows=names)))
+    write_metrics(other, tree_of({"image": errors()}, windows=names))
     done = openloop("check", metrics, "--baseline", other)
     assert done.returncode == 1
     assert "windows (16 and 16, 0 of them the same)" in done.stderr

@@ -148,7 +148,7 @@ def test_nan_stays_out_of_the_numbers_and_the_pictures(tmp_path, out):
     tree = strict(out / "x.metrics.json")
     assert tree["headline"]["image"]["imagined"] is None
     assert tree["headline"]["image"]["persistence"] is not None
-    assert tree["observations"]["image"]["imagined"]["model"]["mse"]["per_step"] == [None] * 4
+    assert tree["observations"]["image"]["imagined"]["model"]["psnr"]["per_step"] == [None] * 4
     assert "NaN" not in re.findall(
         r"<script[^>]*json[^>]*>(.*?)</script>", (out / "x.html").read_text(), re.DOTALL
     )

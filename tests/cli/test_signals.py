@@ -17,7 +17,7 @@ from .command import environment, listing, openloop, process, program
 # Children of a shell's background jobs ignore SIGINT.
 AS_ON_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))"
-SMALL = ["--length", "8", "--num-windows", "3", "--no-evaluate"]
+SMALL = ["--length", "8", "--num-windows", "3", "--no-evaluate", "--no-report"]
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,7 @@ def test_one_window_says_nothing():
         ("headline", "image", "skill"),
         ("observations", "image", "per_window"),
         ("observations", "image", "per_window", "climatology"),
-        ("observations", "image", "per_window_observed"),
+        ("observations", "image", "per_window", "context"),
         ("reward",),
     ],
 )

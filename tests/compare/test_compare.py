@@ -8,7 +8,7 @@ from openloop_cli.compare.tree import comparison_tree, curves_by_horizon, curves
 from openloop_cli.errors import MetricsError
 from openloop_cli.jobs.comparison import labelled
 from openloop_cli.results.entries import Entry
-from openloop_cli.results.metrics_json import metrics_json
+from openloop_cli.results.metrics_file import metrics_json
 from tests.trees import H, entry_of, errors, tree_of
 
 

@@ -194,7 +194,8 @@ def test_one_tree_is_drawn_with_its_baselines():
     found = {c.id: c for c in charts([Named(tree(), "a")])}
     assert list(found) == ["k0-error", "k0-skill", "drift", "reward"]
     names = [line.name for line in found["k0-error"].lines]
-    assert names == ["model", "decoder's floor", "last frame copied"]
+    assert names == ["model", "floor", "persistence"]
+    assert [line.hidden for line in found["k0-error"].lines] == [False, False, True]
     assert found["k0-error"].first == 0
     assert found["k0-error"].lines[0].values == (40.0, 26.0, 26.0, 26.0)
     assert found["k0-error"].lines[1].values[0] is None
@@ -206,7 +207,7 @@ def test_several_trees_are_a_line_each():
     trees = [tree(level) for level in (0.0, 1.0, 2.0)]
     found = {c.id: c for c in charts([Named(t, f"run {i}") for i, t in enumerate(trees)])}
     lines = found["k0-error"].lines
-    assert [line.name for line in lines] == ["run 0", "run 1", "run 2", "last frame copied"]
+    assert [line.name for line in lines] == ["run 0", "run 1", "run 2", "persistence"]
     assert len({line.style for line in lines}) == 4
     assert [line.values[1:] for line in lines[:3]] == [(26, 26, 26), (27, 26, 25), (28, 26, 24)]
 

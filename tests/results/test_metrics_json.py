@@ -10,8 +10,16 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from openloop_cli.jobs.report import ReportJob, run_job
-from openloop_cli.results.metrics_file import FORMAT, VERSION, read_metrics
-from openloop_cli.results.metrics_json import DIGITS, metrics_json, plain, write_metrics
+from openloop_cli.results.metrics_file import (
+    DIGITS,
+    FORMAT,
+    STEP_DIGITS,
+    VERSION,
+    metrics_json,
+    plain,
+    read_metrics,
+    write_metrics,
+)
 from tests.synthetic_run import make_params, make_run
 
 GENUINE = Path(__file__).parents[1] / "fixtures" / "dmc_proprio"
@@ -111,7 +119,7 @@ def test_what_diverged_is_null(written):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda tree: tree.update(version=2),
+        lambda tree: tree.update(version=1),
         lambda tree: tree.pop("rollout"),
         lambda tree: tree.update(more=1),
         lambda tree: tree["rollout"]["windows"].clear(),
@@ -144,8 +152,10 @@ def test_what_is_undefined_is_null(tmp_path):
 
 def test_digits_are_more_than_float32_holds():
     values = np.random.default_rng(0).lognormal(0, 20, 1000).astype(np.float32)
+    back = json.loads(metrics_json(dict(enumerate(values))))
+    np.testing.assert_allclose(list(back.values()), values, rtol=10.0 ** (1 - DIGITS))
     back = json.loads(metrics_json({"a": values}))["a"]
-    np.testing.assert_allclose(back, values, rtol=10.0 ** (1 - DIGITS))
+    np.testing.assert_allclose(back, values, rtol=10.0 ** (1 - STEP_DIGITS))
     assert json.loads(metrics_json({"a": 1 / 3}))["a"] == 0.3333333
     assert plain(np.int64(2**53 + 1)) == 2**53 + 1
 
@@ -164,4 +174,4 @@ def test_round_trip(tmp_path):
     assert read_metrics(tmp_path / "m.json") == plain(tree)
     assert plain(plain(tree)) == plain(tree)
     lines = (tmp_path / "m.json").read_text().splitlines()
-    assert '    "rows": [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]],' in lines
+    assert '    "rows": [[0.0,1.0,2.0],[3.0,4.0,5.0]],' in lines

@@ -20,6 +20,7 @@ class Line:
       low, high: The bounds of its interval, or nothing.
       term: The word under which the tree's definitions explain it.
       mean: The mean over the imagined steps, None where unknown.
+      hidden: Not shown at first where a legend can be ticked, and not at all where it cannot.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Line:
     high: Values = ()
     term: str = ""
     mean: float | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,36 +7,18 @@ from typing import Any
 
 from openloop_cli.draw.curves.chart import Chart, Line, number, numbers
 from openloop_cli.draw.curves.palette import entry_style
+from openloop_cli.quantities import PATHS, SHOWN_METRIC
+from openloop_cli.quantities import metric as metric_of
 
 Tree = Mapping[str, Any]
 
-BASELINES = {
-    "floor": "decoder's floor",
-    "persistence": "last frame copied",
-    "last_reconstruction": "last reconstruction copied",
-    "climatology": "mean frame",
-    "shuffled_actions": "shuffled actions",
-    "other_context": "another window's context",
-    "futures_mean": "mean of the futures",
-    "futures_best": "best of the futures",
-}
-_METRIC = {"image": "psnr", "continuous": "mae", "discrete": "accuracy"}
-_UNITS = {
-    "psnr": "PSNR in dB, higher is better",
-    "ssim": "SSIM, 1 is the same picture",
-    "mae": "mean absolute error in the observation's own units, lower is better",
-    "accuracy": "share of values foreseen rightly, higher is better",
-}
-_LIMITS: dict[str, tuple[float | None, float | None]] = {
-    # A perfect copy has 100 dB; a picture that far up would flatten all that can be told apart.
-    "psnr": (None, 60.0),
-    "ssim": (None, 1.0),
-    "mae": (0.0, None),
-    "accuracy": (0.0, 1.0),
-}
+# Version 1 of metrics.json showed others.
+_BEFORE = {"continuous": "mae", "discrete": "accuracy"}
+# What skill is made of is shown at once, the rest when its box is ticked.
+_AT_ONCE = ("floor", "last_reconstruction", "futures_mean", "futures_best")
 _ERROR_NOTE = (
     "How close each step is to what was recorded. Step 0 is the last that the model sees; the"
-    " decoder's floor is the best that it could show with perfect foresight."
+    " floor is the best that its decoder could show with perfect foresight."
 )
 _SKILL_NOTE = (
     "1 is perfect dynamics, 0 is no better than standing still. The useful horizon ends where"
@@ -95,13 +77,21 @@ def _told_once(charts: list[Chart]) -> list[Chart]:
 
 
 def _observation(entries: Sequence[Named], key: str, kind: str, name: str) -> list[Chart | None]:
+    metric = _metric(entries, key, kind)
     return [
-        _error(entries, key, _METRIC.get(kind, ""), f"{name}-error"),
+        _error(entries, key, metric, f"{name}-error"),
         _skill(entries, key, f"{name}-skill"),
-        _training(entries, key, _METRIC.get(kind, ""), f"{name}-training"),
+        _training(entries, key, metric, f"{name}-training"),
         _error(entries, key, "ssim", f"{name}-ssim") if kind == "image" else None,
         _spread(entries, key, f"{name}-spread"),
     ]
+
+
+def _metric(entries: Sequence[Named], key: str, kind: str) -> str:
+    """What is drawn of a key: what tables show, where the tree has it for each step."""
+    shown = SHOWN_METRIC.get(kind, "")
+    found = part(entries[0].tree, "observations", key, "imagined", "model", shown)
+    return shown if found.get("per_step") else _BEFORE.get(kind, shown)
 
 
 def _error(entries: Sequence[Named], key: str, metric: str, name: str) -> Chart | None:
@@ -115,16 +105,21 @@ def _error(entries: Sequence[Named], key: str, metric: str, name: str) -> Chart 
             lines.append(_line(label, style, ahead, before=seen, term="model"))
     if not lines:
         return None
-    wanted = BASELINES if len(entries) == 1 else {"persistence": BASELINES["persistence"]}
     paths = part(entries[0].tree, "observations", key, "imagined")
-    for path, words in wanted.items():
-        if series := part(paths, path, metric):
+    beside = [path for path in PATHS if path not in ("model", "deterministic")]
+    if len(entries) > 1:
+        # The one that does not depend on the checkpoint much, to see what is easy.
+        beside = [path for path in ("last_reconstruction", "persistence") if path in paths][:1]
+    for path in beside:
+        series = part(paths, path, metric)
+        if series.get("per_step"):
             style = path if len(entries) == 1 else "copied"
-            lines.append(_line(words, style, series, before={}, term=path))
+            line = _line(PATHS[path], style, series, before={}, term=path)
+            lines.append(replace(line, hidden=len(beside) > 1 and path not in _AT_ONCE))
     title = {"psnr": "Error by step", "ssim": "Structure by step"}.get(metric, "Error by step")
-    limits = _LIMITS.get(metric, (None, None))
+    limits = metric_of(metric).limits
     return Chart(
-        name, f"{key}: {title.lower()}", _UNITS[metric], 0, tuple(lines),
+        name, f"{key}: {title.lower()}", metric_of(metric).axis, 0, tuple(lines),
         _ERROR_NOTE, limits=limits, term=metric, key=key,
     )  # fmt: skip
 
@@ -165,9 +160,9 @@ def _training(entries: Sequence[Named], key: str, metric: str, name: str) -> Cha
         )
         lines.append(Line(f"imagined +{k}", f"ahead{place + 1}", values, low, high, "model"))
     return Chart(
-        name, f"{key}: error by training step", _UNITS[metric], 0, tuple(lines),
+        name, f"{key}: error by training step", metric_of(metric).axis, 0, tuple(lines),
         "How what is imagined so many steps ahead gets better with training.",
-        limits=_LIMITS.get(metric, (None, None)), term=metric, key=key, axis=axis,
+        limits=metric_of(metric).limits, term=metric, key=key, axis=axis,
     ) if lines else None  # fmt: skip
 
 

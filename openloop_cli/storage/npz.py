@@ -5,9 +5,11 @@ Floats are stored as they are: the noise in their last digits keeps most of the 
 a second for each 40 MB.
 """
 
+import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -25,13 +27,22 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
       OutputError: A name or a dtype that `numpy.load` would not give back, or a place that
         cannot be written.
     """
-    for name, array in arrays.items():
-        _check(name, array)
+    _check_all(arrays)
     total = sum(array.nbytes for array in arrays.values())
-    with (
-        atomic_path(path, expected_bytes=total) as partial,
-        zipfile.ZipFile(partial, "w") as archive,
-    ):
+    with atomic_path(path, expected_bytes=total) as partial, partial.open("wb") as file:
+        _write(file, arrays)
+
+
+def npz_bytes(arrays: Mapping[str, Array]) -> bytes:
+    """The same file in memory."""
+    _check_all(arrays)
+    with io.BytesIO() as file:
+        _write(file, arrays)
+        return file.getvalue()
+
+
+def _write(file: IO[bytes], arrays: Mapping[str, Array]) -> None:
+    with zipfile.ZipFile(file, "w") as archive:
         for name, array in arrays.items():
             # One array at a time, straight into the file; and a fixed date, not today's.
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
@@ -39,6 +50,11 @@ def write_npz(path: Path, arrays: Mapping[str, Array]) -> None:
             info.external_attr = 0o644 << 16
             with archive.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _check_all(arrays: Mapping[str, Array]) -> None:
+    for name, array in arrays.items():
+        _check(name, array)
 
 
 def _check(name: str, array: Array) -> None:

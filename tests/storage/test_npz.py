@@ -7,8 +7,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from openloop_cli.encode.arrays import write_npz
 from openloop_cli.errors import OutputError
+from openloop_cli.storage.npz import write_npz
 
 RNG = np.random.default_rng(0)
 ARRAYS = {

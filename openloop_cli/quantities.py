@@ -1,0 +1,153 @@
+"""Every number that a report has, once: its name, words, unit, direction, format and definition.
+
+A `Metric` says how far a prediction is from the recording, a path what the prediction was; both
+are keys of metrics.json. Tables, charts, the page, comparisons and the gate all ask here. A new
+metric is an entry in METRICS and a function in `measures.measure`.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of a prediction against the recording.
+
+    Attributes:
+      name: Its key in metrics.json.
+      title: In words, for tables and charts.
+      definition: What it is, in a sentence, for metrics.json and the glossary.
+      better: Which direction is.
+      unit: Such as `dB`; empty for what has none or the observation's own.
+      digits: Of a number that is shown, a format such as `.1f`.
+      limits: What a chart's axis shows at most; None leaves that end to the numbers.
+    """
+
+    name: str
+    title: str
+    definition: str
+    better: Literal["higher", "lower"] = "lower"
+    unit: str = ""
+    digits: str = ".3g"
+    limits: tuple[float | None, float | None] = (0.0, None)
+
+    @property
+    def axis(self) -> str:
+        """What an axis or a column says: `PSNR in dB, higher is better`."""
+        unit = f" in {self.unit}" if self.unit else ""
+        return f"{self.title}{unit}, {self.better} is better"
+
+    @property
+    def short(self) -> str:
+        """The same for a narrow column: `PSNR in dB ↑`."""
+        unit = f" in {self.unit}" if self.unit else ""
+        return f"{self.title}{unit} {'↑' if self.better == 'higher' else '↓'}"
+
+    def shown(self, value: float | None, *, unit: bool = False) -> str:
+        """A number as tables show it; `–` where there is none."""
+        if value is None:
+            return "–"
+        return f"{value:{self.digits}}" + (f" {self.unit}" if unit and self.unit else "")
+
+
+_ALL = (
+    Metric(
+        "psnr",
+        "PSNR",
+        "-10 log10 of the mse, in dB, data range 1, at most 100",
+        "higher",
+        "dB",
+        ".1f",
+        # A perfect copy has 100 dB; a picture that far up would flatten all that can be told apart.
+        (None, 60.0),
+    ),
+    Metric(
+        "ssim",
+        "SSIM",
+        "structural similarity (Wang et al. 2004): Gaussian window 11 x 11, sigma 1.5, K1 0.01,"
+        " K2 0.03, data range 1, population covariance, mean over positions, then channels",
+        "higher",
+        limits=(None, 1.0),
+    ),
+    Metric(
+        "mse",
+        "MSE",
+        "mean squared error over the values of a step; images in [0, 1] over H, W and C",
+    ),
+    Metric("mae", "mean absolute error", "mean absolute error, likewise"),
+    Metric(
+        "symlog_mse",
+        "symlog MSE",
+        "mse after sign(x) log(1 + |x|), the space in which the model predicts vectors",
+    ),
+    Metric(
+        "mistakes",
+        "error rate",
+        "share of a discrete key's values whose most likely class is not the recorded one",
+        limits=(0.0, 1.0),
+    ),
+    Metric("accuracy", "accuracy", "1 - mistakes", "higher", limits=(0.0, 1.0)),
+    Metric(
+        "log_likelihood",
+        "log likelihood",
+        "of the recorded classes in nats, summed over a step's values",
+        "higher",
+        "nats",
+        limits=(None, 0.0),
+    ),
+)
+METRICS = {metric.name: metric for metric in _ALL}
+
+# By kind of observation: what skill is made of, and what tables and charts show of it.
+ERROR_METRIC = {"image": "mse", "continuous": "symlog_mse", "discrete": "mistakes"}
+SHOWN_METRIC = {"image": "psnr", "continuous": "symlog_mse", "discrete": "mistakes"}
+
+PATHS = {
+    "model": "model",
+    "last_reconstruction": "last reconstruction",
+    "floor": "floor",
+    "persistence": "persistence",
+    "climatology": "climatology",
+    "shuffled_actions": "shuffled actions",
+    "other_context": "other context",
+    "futures_mean": "mean of the futures",
+    "futures_best": "best of the futures",
+    "deterministic": "mode latents",
+}
+"""What was predicted and what it is compared with, by its key in metrics.json, in words. Skill is
+made of the first three."""
+
+DEFINITIONS = {
+    **{metric.name: metric.definition for metric in _ALL},
+    "per_step": "mean over windows; low and high bound its 95 % interval over windows",
+    "per_window": "errors of the imagined steps for each window, for paired comparisons; they lie"
+    " in the .windows.npz beside this file",
+    "mean": "mean over windows and steps; of psnr, the psnr of the mean mse",
+    "model": "the prediction: reconstructed during the context, imagined after it",
+    "persistence": "the last context frame repeated; during the context, the frame before",
+    "floor": "the decoder's floor: the error of reconstructions by the posterior, which sees every"
+    " frame",
+    "last_reconstruction": "the model's reconstruction of the last context step, repeated: the"
+    " persistence that skill is made of",
+    "climatology": "the mean frame: the mean over all steps of all other measured windows",
+    "shuffled_actions": "imagined with the actions shuffled between windows",
+    "other_context": "imagined from another window's context with this window's actions",
+    "futures_mean": "the mean of all imagined futures",
+    "deterministic": "the prediction with mode latents: each one's most likely class, not a sample",
+    "futures_best": "of each window's futures the one with the smallest total error",
+    "skill": "1 - (error - floor) / (persistence - floor) at each imagined step, of mean errors"
+    " (mse, symlog_mse or mistakes), persistence of the last reconstruction: 1 is perfect"
+    " dynamics, 0 no better than standing still; undefined where nothing moved beyond noise",
+    "useful_horizon": "the largest K such that skill is above 0 at every defined step up to K,"
+    " by the lower end of its interval",
+    "reconstruction_skill": "1 - floor / climatology over the imagined steps",
+    "drift": "KL in nats from the posterior, which sees the frame, to the imagined prior",
+    "con": "cross entropy of the continue head against whether the episode went on;"
+    " con_discounted is the trainer's own loss, its target 1 - 1/horizon with contdisc",
+}
+"""Every word of metrics.json that needs one."""
+
+
+def metric(name: object) -> Metric:
+    """A metric by its key; one that this version does not know is shown by its name."""
+    return METRICS.get(str(name)) or Metric(str(name), str(name).replace("_", " "), "")
