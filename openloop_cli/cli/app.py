@@ -17,6 +17,7 @@ from openloop_cli.cli.inspect import inspect
 from openloop_cli.cli.plot import plot
 from openloop_cli.cli.render import render
 from openloop_cli.cli.streams import STREAM_ERRORS, drop_stdout, prepare_streams
+from openloop_cli.cli.table import table
 from openloop_cli.cli.terminal import say
 from openloop_cli.cli.watch import watch
 from openloop_cli.errors import OpenloopError
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for function in (render, inspect, compare, plot, check, batch, watch):
+for function in (render, inspect, compare, batch, watch, plot, table, check):
     app.command(cls=Command)(function)
 app.add_typer(cache, name="cache")
 

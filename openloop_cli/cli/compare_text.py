@@ -24,6 +24,8 @@ def print_comparison_json(result: ComparisonResult) -> None:
 def print_comparison(result: ComparisonResult) -> None:
     """Tables and files on stdout, what was compared in spite of a difference on stderr."""
     with stdout() as console:
+        console.print(Text(result.comparison.verdict, "bold"), soft_wrap=True)
+        console.print()
         _print_tables(console, result.comparison)
         for name, path in result.files.items():
             console.print(Text.assemble((f"{name:14} ", "dim"), str(path)), soft_wrap=True)

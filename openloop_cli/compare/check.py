@@ -105,22 +105,10 @@ def _against_limit(entry: Entry, limit: Limit) -> Finding:
 
 def _against_baseline(change: Change) -> Finding:
     expected = "anything" if change.old is None else f"no worse than {number_text(change.old)}"
-    reasons = [change.verdict if change.verdict != "same" else "", change_text(change), change.note]
+    reasons = [change.verdict if change.verdict != "same" else "", change.text, change.note]
     reason = ", ".join(part for part in reasons if part)
     passed = change.verdict != "worse"
     return Finding(clean(change.name), change.new, expected, passed, clean(reason))
-
-
-def change_text(change: Change) -> str:
-    """Such as `-5.8 (-8.7 to -2.4)`; empty without an interval."""
-    if change.change is None or not change.change:
-        return ""
-    text = f"{change.change:+.3g}"
-    if change.low is None and change.high is None:
-        return text
-    low = "-∞" if change.low is None else f"{change.low:+.3g}"
-    high = "∞" if change.high is None else f"{change.high:+.3g}"
-    return f"{text} ({low} to {high})"
 
 
 def _refuse_other_windows(entry: Entry, baseline: Entry) -> None:

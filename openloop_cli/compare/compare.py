@@ -66,6 +66,40 @@ class Comparison:
     notes: tuple[str, ...]
     rows: tuple[Row, ...]
 
+    @property
+    def verdict(self) -> str:
+        """What came out, in a sentence without a full stop: of two checkpoints which one sees
+        farther, of more how many are better than the reference, by the first observation key."""
+        key = self.rows[0].key
+        rows = [row for row in self.rows if row.key == key]
+        others = [i for i in range(len(self.entries)) if i != self.against]
+        if not others:
+            return f"{self.entries[self.against].label}: nothing to compare with"
+        if len(others) == 1:
+            return self._of_two(rows, others[0])
+        found = [_overall(rows, i) for i in others]
+        better, worse = found.count("better"), found.count("worse")
+        return (
+            f"{key}: of {len(others)} checkpoints {better} better, {worse} worse than"
+            f" {self.entries[self.against].label}, {len(others) - better - worse} not told apart"
+        )
+
+    def _of_two(self, rows: Sequence["Row"], other: int) -> str:
+        overall, key = _overall(rows, other), rows[0].key
+        if overall == "same":
+            a, b = (self.entries[i].label for i in sorted((self.against, other)))
+            return f"{key}: {a} and {b} are not told apart"
+        first, second = (other, self.against) if overall == "better" else (self.against, other)
+        label = self.entries[first].label
+        deciding = next(row for row in rows if row.cells[other].verdict == overall)
+        a, b = (cell_text(deciding, i) for i in (first, second))
+        if deciding.title == HORIZON:
+            return f"{label} sees farther: {key}, useful horizon {a} against {b} steps"
+        name = deciding.title
+        if deciding.metric:
+            name = f"{metric_of(deciding.metric).title} at {name}"
+        return f"{label} is better: {key}, {name} {a} against {b}"
+
 
 def compare(
     entries: Sequence[Entry], against: int = 0, *, allow_different: bool = False
@@ -107,6 +141,12 @@ def cell_text(row: Row, index: int) -> str:
     if row.title == HORIZON:
         return f"{'≥ ' if row.at_least[index] else ''}{value:.0f}"
     return METRICS[row.metric].shown(value) if row.metric in METRICS else f"{value:.3g}"
+
+
+def _overall(rows: Sequence[Row], index: int) -> str:
+    """The verdict of the first number that tells a checkpoint from the reference: the horizon,
+    then skill, then the errors."""
+    return next((r.cells[index].verdict for r in rows if r.cells[index].verdict != "same"), "same")
 
 
 def mark(change: Change) -> str:

@@ -72,8 +72,7 @@ def write_comparison_markdown(path: Path, comparison: Comparison) -> None:
 
 def comparison_markdown(comparison: Comparison) -> str:
     """A table for each observation key, a row for each checkpoint."""
-    reference = comparison.entries[comparison.against].label
-    lines = [f"### {len(comparison.entries)} checkpoints against {markdown(reference)}"]
+    lines = [f"### {markdown(comparison.verdict)}"]
     for key in dict.fromkeys(row.key for row in comparison.rows):
         rows = [row for row in comparison.rows if row.key == key]
         unit = next((row.unit for row in rows if row.unit), "")

@@ -41,6 +41,18 @@ class Change:
     verdict: Verdict = "same"
     note: str = ""
 
+    @property
+    def text(self) -> str:
+        """The difference such as `-5.8 (-8.7 to -2.4)`; empty where there is none."""
+        if not self.change:
+            return ""
+        text = f"{self.change:+.3g}"
+        if self.low is None and self.high is None:
+            return text
+        low = "-∞" if self.low is None else f"{self.low:+.3g}"
+        high = "∞" if self.high is None else f"{self.high:+.3g}"
+        return f"{text} ({low} to {high})"
+
 
 def headline_changes(old: Entry, new: Entry, *, level: float) -> list[Change]:
     """Of every number of the headline, by key, and of the reward; the level holds for all at once.

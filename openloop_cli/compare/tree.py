@@ -23,6 +23,7 @@ def comparison_tree(comparison: Comparison) -> dict[str, Any]:
         "against": comparison.against,
         "paired": comparison.paired,
         "level": LEVEL,
+        "verdict": comparison.verdict,
         "notes": list(comparison.notes),
         "rollout": {name: reference.part(object, "rollout", name) for name in names},
         "table": [_row_tree(row) for row in comparison.rows],

@@ -52,6 +52,7 @@ def write_comparison_page(
         path,
         [PageEntry(entry.tree, entry.label) for entry in entries],
         media=media,
+        title=f"{comparison.verdict[:1].upper()}{comparison.verdict[1:]}",
         tables=_tables(comparison),
     )
 
@@ -62,8 +63,8 @@ def _tables(comparison: Comparison) -> list[Table]:
     how = "paired bootstrap over the windows" if comparison.paired else "independent windows"
     reference = comparison.entries[comparison.against].label
     note = (
-        f"▲ better, ▼ worse than {reference} ({how}, 95 % for all marks together);"
-        " without a mark they cannot be told apart."
+        f"▲ better, ▼ worse than {reference}, with the difference and its interval ({how}, 95 %"
+        " for all marks together); without a mark they cannot be told apart."
     )
     return [_table(comparison, key, "" if i else note) for i, key in enumerate(keys)]
 
@@ -84,8 +85,8 @@ def _table(comparison: Comparison, key: str, note: str) -> Table:
 
 def _cell(row: Row, index: int) -> str:
     change = row.cells[index]
-    sign = mark(change)
-    return f"{cell_text(row, index)} {sign} {change.verdict}" if sign else cell_text(row, index)
+    parts = [cell_text(row, index), mark(change), change.verdict * bool(mark(change)), change.text]
+    return " ".join(part for part in parts if part)
 
 
 def _media(

@@ -1,6 +1,6 @@
 import pytest
 
-from openloop_cli.compare.check import Limit, change_text, check, number_text, parse_limit
+from openloop_cli.compare.check import Limit, check, number_text, parse_limit
 from openloop_cli.compare.pairing import Change
 from openloop_cli.errors import MetricsError
 from tests.trees import H, entry_of, errors
@@ -147,5 +147,5 @@ def test_numbers_as_text():
     assert [number_text(x) for x in (None, 25.0, 0.123456, 30.98765, 123456.7, 1e9)] == [
         "undefined", "25", "0.1235", "30.99", "123457", "1e+09",
     ]  # fmt: skip
-    assert change_text(Change("x", 1, 2, 1.0, 0.5, None)) == "+1 (+0.5 to ∞)"
-    assert change_text(Change("x", 1, 1, 0.0, 0.0, 0.0)) == ""
+    assert Change("x", 1, 2, 1.0, 0.5, None).text == "+1 (+0.5 to ∞)"
+    assert Change("x", 1, 1, 0.0, 0.0, 0.0).text == ""

@@ -196,3 +196,27 @@ def test_labels_are_as_short_as_they_can_be():
     assert trees(("a", None, "1/x"), ("a", None, "2/x")) == [
         "unknown step (1/x)", "unknown step (2/x)",
     ]  # fmt: skip
+
+
+def test_the_verdict_is_a_sentence():
+    old = errors()
+    worse, other = old | {"model": old["model"] * 1.5}, errors(1)
+
+    def verdict(*models, against=0):
+        names = ("first", "second", "third")
+        entries = [
+            entry_of({"image": x}, label=name) for x, name in zip(models, names, strict=False)
+        ]
+        return compare(entries, against).verdict
+
+    assert verdict(old, other) == "image: first and second are not told apart"
+    assert verdict(old, worse).startswith("first is better: image, skill 0.8")
+    assert verdict(worse, old).startswith("second is better: image, skill 0.8")
+    assert verdict(worse, old, against=1) == verdict(worse, old)
+    blind = old | {"model": old["last_reconstruction"] * 1.2}
+    assert verdict(blind, old) == (
+        f"second sees farther: image, useful horizon ≥ {H} against 0 steps"
+    )
+    assert verdict(old, worse, other) == (
+        "image: of 2 checkpoints 0 better, 1 worse than first, 1 not told apart"
+    )
