@@ -1,10 +1,14 @@
 """Open-loop predictions of a world model, from what a run left on disk.
 
+    found = report("logdir/run", length=50)                  # in a notebook it shows itself
+    found.headline, found.tree, found.frames("image"), found.to_frame()
+
+or step by step:
+
     run = open_run("logdir/run", "logdir/run")               # a checkpoint and its replay
     choice, windows = run.choose_windows(length=50, num_windows=6)
     loop = roll_out(load_model(run), windows, context=25)
-    report = make_report(loop, run.config.model, name=run.name)
-    report.tree["headline"], report.frames("image")          # in a notebook it shows itself
+    found = make_report(loop, run.config.model, name=run.name, step=run.checkpoint.step)
 
 Names are imported when they are first used, so that what needs no jax does not wait for it.
 """
@@ -15,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from openloop_cli.checkpoints import read_checkpoint
     from openloop_cli.errors import OpenloopError
-    from openloop_cli.jobs.report import ReportJob, run_job
+    from openloop_cli.jobs.report import ReportJob, report, run_job
     from openloop_cli.replay import open_replay
     from openloop_cli.reporting import make_report
     from openloop_cli.rollout.roll_out import load_model, roll_out
@@ -31,6 +35,7 @@ _HOMES = {
     "open_replay": "replay",
     "open_run": "run",
     "read_checkpoint": "checkpoints",
+    "report": "jobs.report",
     "roll_out": "rollout.roll_out",
     "run_job": "jobs.report",
 }
@@ -43,9 +48,14 @@ __all__ = [
     "open_replay",
     "open_run",
     "read_checkpoint",
+    "report",
     "roll_out",
     "run_job",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
 
 
 def __getattr__(name: str) -> Any:

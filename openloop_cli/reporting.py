@@ -23,13 +23,16 @@ from openloop_cli.draw.grid import (
     reference_grid,
 )
 from openloop_cli.draw.grid.reference import to_levels
-from openloop_cli.errors import OptionError
+from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.measures.measure import measure
+from openloop_cli.results.metrics_file import plain
 from openloop_cli.results.metrics_tree import Tree, result_tree
+from openloop_cli.results.table import TableRow, metrics_rows
 from openloop_cli.rollout.result import OpenLoop
+from openloop_cli.text import clean, markup, plural
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What one rollout shows. Numbers are measured when they are first asked for.
 
@@ -123,13 +126,34 @@ class Report:
         caption = replace(self.caption(", ".join(keys)), note=LINES_NOTE)
         return line_frames(lines, self.loop.context, caption)
 
+    def to_frame(self) -> Any:
+        """All numbers as a pandas DataFrame, a row for each; see `results.table`.
+
+        Raises:
+          OutputError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise OutputError(
+                "a DataFrame needs pandas, which is not installed", hint="pip install pandas"
+            ) from None
+        whole = {"run": {"name": self.name}, "checkpoint": {"step": self.step}, **self.tree}
+        return pandas.DataFrame(list(metrics_rows(plain(whole))), columns=TableRow._fields)
+
+    def __repr__(self) -> str:
+        step = "" if self.step is None else f", step {self.step:,}"
+        windows = plural(len(self.loop.ids), "window")
+        return f"<Report of {clean(self.name) or 'a rollout'}{step}: {windows}>"
+
     def _repr_html_(self) -> str:
-        """In a notebook: the headline and the first picture, moving."""
-        lines = "<br>".join(summary_lines(self))
+        """In a notebook: run, step, the headline, and the first picture, moving."""
+        lines = "<br>".join(map(markup, [repr(self)[1:-1], *summary_lines(self)]))
         first = next(iter(self.pictures))
-        picture = base64.b64encode(_gif(self.frames(first, show=4))).decode()
+        picture = base64.b64encode(_small_gif(self.frames(first, show=3))).decode()
         return (
-            f'<p>{lines}</p><img alt="truth and prediction" src="data:image/gif;base64,{picture}">'
+            f'<p>{lines}</p><img alt="truth, prediction and error"'
+            f' src="data:image/gif;base64,{picture}">'
         )
 
 
@@ -213,7 +237,11 @@ def summary_lines(report: Report) -> list[str]:
         lines.append(f"{key} ({numbers['metric']}): " + ", ".join(parts))
         if "useful_horizon" in numbers:
             horizon = numbers["useful_horizon"]
-            lines.append(f"{key}: sees ahead {horizon_words(horizon)}: {horizon['reason']}")
+            skill = numbers.get("skill")
+            told = "" if skill is None else f", skill {float(skill):.2f}"
+            lines.append(
+                f"{key}: useful horizon {horizon_words(horizon)}{told}: {horizon['reason']}"
+            )
     return lines
 
 
@@ -226,10 +254,24 @@ def horizon_words(horizon: Mapping[str, Any]) -> str:
     return f"{words}, perhaps {more}" if more > horizon["steps"] else words
 
 
-def _gif(frames: Frames) -> bytes:
+def _small_gif(frames: Frames, most: int = 350_000) -> bytes:
+    """A GIF of at most so many bytes: of fewer colours, smaller, or with fewer steps.
+
+    One palette for all frames and no dithering, so that what stands still costs nothing.
+    """
     from PIL import Image
 
-    images = [Image.fromarray(frame).quantize(128) for frame in frames]
-    with io.BytesIO() as buffer:
-        images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=100, loop=0)
-        return buffer.getvalue()
+    for shrink, colours, stride in ((1, 96, 1), (1, 64, 2), (2, 64, 2), (2, 32, 4), (4, 16, 8)):
+        chosen = frames[::stride, ::shrink, ::shrink]
+        palette = Image.fromarray(chosen[len(chosen) // 2]).quantize(colours)
+        images = [
+            Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+            for frame in np.ascontiguousarray(chosen)
+        ]
+        with io.BytesIO() as buffer:
+            more = {"save_all": True, "append_images": images[1:], "duration": 100 * stride}
+            images[0].save(buffer, "GIF", loop=0, **more)
+            data = buffer.getvalue()
+        if len(data) <= most:
+            break
+    return data

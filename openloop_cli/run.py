@@ -27,9 +27,10 @@ from openloop_cli.replay import (
 )
 from openloop_cli.spaces import Spaces, infer_spaces, named_keys
 from openloop_cli.storage import place
+from openloop_cli.text import clean, plural
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
     """What `open_run` found; nothing but names, shapes and settings is read yet."""
 
@@ -37,6 +38,11 @@ class Run:
     replay: Replay
     config: RunConfig
     spaces: Spaces
+
+    def __repr__(self) -> str:
+        step = self.checkpoint.step
+        told = "unknown step" if step is None else f"step {step:,}"
+        return f"<Run {clean(self.name)}, {told}: {plural(len(self.replay.chunks), 'chunk')}>"
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -143,7 +143,7 @@ def batch(
         shard_items,
     )
 
-    settings = o.settings(windows, details, rollout, pictures)
+    settings = o.settings(windows, details, rollout, pictures, redact=folder.redact)
     sources, notes = _sources(names or [], replay or [], runs)
     job = BatchJob(
         sources=tuple(sources),

@@ -80,6 +80,10 @@ Replay = Annotated[
         show_default="the checkpoint's own run",
     ),
 ]
+Redact = Annotated[
+    bool,
+    typer.Option("--redact", help="Leave folder names out of results", rich_help_panel=FILES),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only")]
 
 
@@ -255,6 +259,7 @@ class Folder:
         bool,
         typer.Option("--save-arrays", help="Also write all arrays as .npz", rich_help_panel=FILES),
     ] = False
+    redact: Redact = False
 
 
 def with_options(command: Callable[..., None]) -> Callable[..., None]:

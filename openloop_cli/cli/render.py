@@ -76,6 +76,7 @@ def render(
             rich_help_panel=o.FILES,
         ),
     ] = None,
+    redact: o.Redact = False,
     json: Annotated[
         bool,
         typer.Option("--json", help="Print the summary as JSON", rich_help_panel=o.FILES),
@@ -106,6 +107,7 @@ def render(
         report=report,
         save_arrays=save_arrays,
         page=not no_report,
+        redact=redact,
     )
     with stopping_at_once(), progress_on_stderr(quiet) as progress:
         result = run_job(job, progress)

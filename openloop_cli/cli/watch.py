@@ -74,7 +74,7 @@ def watch(
     job = WatchJob(
         run=run,
         replay=tuple(replay or (run,)),
-        settings=o.settings(windows, details, rollout, pictures),
+        settings=o.settings(windows, details, rollout, pictures, redact=folder.redact),
         folder=folder.out_dir,
         kind=f".{folder.format}",
         page=folder.report,

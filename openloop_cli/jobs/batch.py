@@ -164,7 +164,7 @@ def finish_batch(
     if job.compare:
         comparisons, more = _compare(job, listed)
         notes += more
-    index = Index(listed, selection.chosen, comparisons, notes)
+    index = Index(listed, selection.chosen, comparisons, notes, job.settings.redact)
     files = comparisons | write_index(job.folder, index)
     return BatchResult(tuple(outcomes.values()), files, tuple(notes))
 

@@ -45,6 +45,7 @@ class ReportJob:
       show: None is `SHOWN` windows in a video, and `SHOWN_STILL` in a still, which is read, not
         watched.
       report: The page. None writes one next to a video or still if `page`, else none.
+      redact: Results name no folders.
     """
 
     checkpoint: Path
@@ -69,6 +70,7 @@ class ReportJob:
     save_arrays: Path | None = None
     report: Path | None = None
     page: bool = False
+    redact: bool = False
     device: str | None = None
     dtype: str | None = None
     cache: bool = True

@@ -10,6 +10,7 @@ from openloop_cli.jobs.loading import Loaded, ReportJob
 from openloop_cli.replay import Choice
 from openloop_cli.results import metrics_file
 from openloop_cli.run import Run, params_sha256
+from openloop_cli.storage.shown import shown_path, shown_text
 
 
 def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
@@ -18,13 +19,14 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
 
     run, choice = loaded.run, loaded.choice
     checkpoint, replay, config = run.checkpoint, run.replay, run.config
+    notes = [*checkpoint.notes, *config.notes, *_replay_notes(run, choice), *loaded.notes]
     return {
         "format": metrics_file.FORMAT,
         "version": metrics_file.VERSION,
         "openloop": openloop_cli.__version__,
         "run": {"name": run.name, "task": config.task},
         "checkpoint": {
-            "path": str(checkpoint.path),
+            "path": shown_path(checkpoint.path, redact=job.redact),
             "step": checkpoint.step,
             "counters": dict(checkpoint.counters),
             "complete": checkpoint.complete,
@@ -32,12 +34,12 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
             "parameters": sum(x.size for x in loaded.params.values()),
         },
         "config": {
-            "source": str(config.source) if config.source else None,
+            "source": shown_path(config.source, redact=job.redact) if config.source else None,
             "model": asdict(config.model),
             "replay_context": config.replay_context,
         },
         "replay": {
-            "paths": [str(path) for path in job.replay],
+            "paths": [shown_path(path, redact=job.redact) for path in job.replay],
             "chunks": len(replay.chunks),
             "damaged": {path.name: reason for path, reason in replay.damaged.items()},
             "candidates": choice.candidates if choice else None,
@@ -56,7 +58,7 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
             **_versions("jax", "jaxlib", "numpy"),
             "python": platform.python_version(),
         },
-        "notes": [*checkpoint.notes, *config.notes, *_replay_notes(run, choice), *loaded.notes],
+        "notes": [shown_text(note, redact=job.redact) for note in notes],
         "definitions": DEFINITIONS,
     }
 

@@ -29,6 +29,8 @@ from openloop_cli.storage.atomic import PARTIAL, write_text
 
 FOLDER = ".openloop"
 VERSION = 1
+# Results that a metrics.json does not list: itself, and what it names elsewhere.
+BESIDE = ("metrics", "windows")
 # What changes no result but its last digits (where it was computed), or is told by the checkpoint's
 # own identity or the remembered windows.
 _NO_OPTIONS = ("checkpoint", "config", "cache", "device", "windows")
@@ -95,7 +97,7 @@ def look_up(folder: Path, item: Item) -> Outcome | None:
         if metrics is None or files.get("metrics") != metrics:
             return None
         tree = read_metrics(metrics)
-        named = {name: path.name for name, path in files.items() if name != "metrics"}
+        named = {name: path.name for name, path in files.items() if name not in BESIDE}
         if tree["files"] != named or tree["checkpoint"]["sha256"] != record["sha256"]:
             return None
         return finished(item, tree, files, SKIPPED)

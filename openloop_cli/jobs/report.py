@@ -1,10 +1,11 @@
 """One report: from paths and options to files. The only place where the stages meet the disk."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from openloop_cli.jobs.loading import (
 from openloop_cli.jobs.provenance import provenance
 from openloop_cli.results.metrics_file import plain, windows_path, write_metrics
 from openloop_cli.run import Run
+from openloop_cli.storage import place
 from openloop_cli.storage.atomic import check_writable
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from openloop_cli.reporting import Report
     from openloop_cli.rollout.result import OpenLoop
 
-__all__ = ["VIDEO_KINDS", "JobResult", "Progress", "ReportJob", "measure_job", "run_job"]
+__all__ = ["VIDEO_KINDS", "JobResult", "Progress", "ReportJob", "measure_job", "report", "run_job"]
 
 Progress = Callable[[str, float], None]
 """Called with the stage that begins and the share of the work that is done, 0 to 1."""
@@ -96,6 +98,28 @@ def run_job(job: ReportJob, progress: Progress = lambda stage, done: None) -> Jo
     result = write_job(job, roll_out_job(job, read_job(job, run, clock), clock), clock)
     progress("done", 1.0)
     return result
+
+
+def report(
+    run: Path | str, replay: Path | str | Sequence[Path | str] = (), **options: Any
+) -> "Report":
+    """What `openloop render` does, without files: reads, rolls out and measures.
+
+    Args:
+      run: A run, ckpt or checkpoint folder, or an agent.pkl; an address, too.
+      replay: A replay folder, run folder or chunk files; the run's own if not given.
+      options: As fields of `ReportJob`: `length`, `context`, `num_windows`, `seed`, `samples`, …
+
+    Raises:
+      OpenloopError: Saying what is wrong with which input or option.
+    """
+    paths = (replay,) if isinstance(replay, (str, PathLike)) else tuple(replay)
+    job = ReportJob(place(run), tuple(place(path) for path in paths), **options)
+    clock = Clock(lambda stage, done: None)
+    job, opened = open_job(job)
+    rolled_out = roll_out_job(job, read_job(job, opened, clock), clock)
+    _measured(rolled_out, clock, 0.6)
+    return rolled_out.report
 
 
 def measure_job(

@@ -186,7 +186,10 @@ class Watch:
     def _write_index(self) -> None:
         if self.outcomes or self.selection.chosen:
             listed = [self.outcomes[name] for name in sorted(self.outcomes)]
-            write_index(self.job.folder, Index(listed, self.selection.chosen))
+            write_index(
+                self.job.folder,
+                Index(listed, self.selection.chosen, redact=self.job.settings.redact),
+            )
 
     def _items(self, folders: Sequence[Path]) -> list[Item]:
         job = self.job

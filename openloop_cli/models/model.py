@@ -22,7 +22,7 @@ WINDOWS = "windows"
 """The axis of a mesh of devices, along which windows are dealt out."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """What `place_model` makes and `roll_out` takes.
 
@@ -34,6 +34,10 @@ class Model:
     config: ModelConfig
     spaces: Spaces
     devices: tuple[Any, ...]
+
+    def __repr__(self) -> str:
+        count = sum(int(x.size) for x in self.params.values())
+        return f"<Model of {count:,} parameters on {self.device_name}>"
 
     @property
     def device_name(self) -> str:

@@ -14,7 +14,9 @@ from urllib.parse import quote
 import openloop_cli
 from openloop_cli.results.metrics_file import plain
 from openloop_cli.results.outcome import FAILED, SKIPPED, WAITING, Chosen, Outcome
+from openloop_cli.storage import place
 from openloop_cli.storage.atomic import write_text
+from openloop_cli.storage.shown import shown_path, shown_text
 
 FORMAT, VERSION = "openloop-batch", 1
 JSON_NAME, HTML_NAME = "index.json", "index.html"
@@ -39,12 +41,14 @@ class Index:
     Attributes:
       comparisons: Their files, by what they compare.
       notes: Remarks on the batch as a whole.
+      redact: Name no folders.
     """
 
     outcomes: Sequence[Outcome]
     windows: Sequence[Chosen] = ()
     comparisons: Mapping[str, Path] | None = None
     notes: Sequence[str] = ()
+    redact: bool = False
 
 
 def write_index(folder: Path, index: Index) -> dict[str, Path]:
@@ -62,7 +66,7 @@ def write_index(folder: Path, index: Index) -> dict[str, Path]:
 
 def index_tree(folder: Path, index: Index) -> dict[str, Any]:
     """The index as plain values; files by their names within the folder."""
-    entries = [_entry(folder, outcome) for outcome in index.outcomes]
+    entries = [_entry(folder, outcome, index.redact) for outcome in index.outcomes]
     statuses = [entry["status"] for entry in entries]
     tree = {
         "format": FORMAT,
@@ -71,7 +75,7 @@ def index_tree(folder: Path, index: Index) -> dict[str, Any]:
         "count": {status: statuses.count(status) for status in sorted(set(statuses))},
         "checkpoints": entries,
         "windows": [
-            {"replay": list(x.replay), "windows": list(x.ids), "notes": list(x.notes)}
+            {"replay": _replays(x, index.redact), "windows": list(x.ids), "notes": list(x.notes)}
             for x in index.windows
         ],
         "comparisons": _names(folder, index.comparisons or {}),
@@ -89,7 +93,7 @@ def index_html(folder: Path, index: Index) -> str:
     heads = ["checkpoint", "step", *(f"{k}: imagined" for k in keys)]
     heads += [*(f"{k}: useful horizon" for k in keys), "files"]
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
-    body = "".join(_row(folder, outcome, keys) for outcome in index.outcomes)
+    body = "".join(_row(folder, outcome, keys, index.redact) for outcome in index.outcomes)
     notes = [*index.notes, *(f"{', '.join(x.replay)}: {n}" for x in index.windows for n in x.notes)]
     notes += _notes_of(index.outcomes)
     return (
@@ -122,13 +126,13 @@ def horizon_text(numbers: Mapping[str, Any]) -> str:
     return f"{'≥ ' if horizon.get('at_least') else ''}{horizon['steps']} of {horizon.get('of')}"
 
 
-def _entry(folder: Path, outcome: Outcome) -> dict[str, Any]:
+def _entry(folder: Path, outcome: Outcome, redact: bool) -> dict[str, Any]:
     # What was there before is as good as what was done now.
     status = "done" if outcome.status == SKIPPED else outcome.status
     entry: dict[str, Any] = {
         "name": outcome.name,
         "status": status,
-        "checkpoint": str(outcome.checkpoint),
+        "checkpoint": shown_path(outcome.checkpoint, redact=redact),
         "run": outcome.run,
         "step": outcome.step,
         "headline": dict(outcome.headline),
@@ -136,15 +140,22 @@ def _entry(folder: Path, outcome: Outcome) -> dict[str, Any]:
         "notes": list(outcome.notes),
     }
     if outcome.error:
-        entry |= {"error": outcome.error, "hint": outcome.hint}
+        entry |= {
+            "error": shown_text(outcome.error, redact=redact),
+            "hint": shown_text(outcome.hint, redact=redact),
+        }
     return entry
 
 
-def _row(folder: Path, outcome: Outcome, keys: Iterable[str]) -> str:
+def _row(folder: Path, outcome: Outcome, keys: Iterable[str], redact: bool) -> str:
     keys = list(keys)
-    name = f'<th scope="row" title="{escape(str(outcome.checkpoint))}">{escape(outcome.name)}</th>'
+    name = f'<th scope="row" title="{escape(shown_path(outcome.checkpoint, redact=redact))}">{escape(outcome.name)}</th>'
     if outcome.status in (FAILED, WAITING):
-        text = f"failed: {outcome.error}" if outcome.status == FAILED else "not there yet"
+        text = (
+            f"failed: {shown_text(outcome.error, redact=redact)}"
+            if outcome.status == FAILED
+            else "not there yet"
+        )
         wide = f'<td colspan="{2 * len(keys) + 2}">{escape(text)}</td>'
         return f'<tr class="{outcome.status}">{name}{wide}</tr>\n'
     step = "–" if outcome.step is None else f"{outcome.step:,}"
@@ -152,6 +163,10 @@ def _row(folder: Path, outcome: Outcome, keys: Iterable[str]) -> str:
     cells = [step, *map(number_words, found), *map(horizon_text, found)]
     numbers = "".join(f'<td class="number">{escape(cell)}</td>' for cell in cells)
     return f"<tr>{name}{numbers}<td>{_links(folder, outcome.files)}</td></tr>\n"
+
+
+def _replays(chosen: Chosen, redact: bool) -> list[str]:
+    return [shown_path(place(path), redact=redact) for path in chosen.replay]
 
 
 def _notes_of(outcomes: Iterable[Outcome]) -> list[str]:

@@ -20,13 +20,14 @@ from openloop_cli.replay.index import Replay
 from openloop_cli.replay.links import Piece
 from openloop_cli.replay.names import ChunkInfo, same_spelling, uuid_bytes
 from openloop_cli.replay.npz import Member, Span, read_steps
+from openloop_cli.text import plural
 
 _WINDOW = re.compile(r"([0-9A-Za-z]{1,22}):([0-9]{1,9})")
 _THREADS = 4
 _ONE_EACH = ("is_first", "is_last", "is_terminal", "reward")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Windows:
     """B windows of K + T steps.
 
@@ -42,6 +43,10 @@ class Windows:
     data: dict[str, Array]
     replay_context: int
     chunk_files: tuple[Path, ...]
+
+    def __repr__(self) -> str:
+        steps = self.data["is_first"].shape[1] - self.replay_context
+        return f"<Windows: {len(self.ids)} of {plural(steps, 'step')}>"
 
 
 def is_window_id(text: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from openloop_cli.arrays import Array
+from openloop_cli.text import plural
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Evaluation:
     other: Trace | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class OpenLoop:
     """What the model predicted for B windows of T steps, beside what was recorded.
 
@@ -94,6 +95,13 @@ class OpenLoop:
     futures: Futures | None = None
     deterministic: Trace | None = None
     evaluation: Evaluation | None = None
+
+    def __repr__(self) -> str:
+        ahead = self.reward.shape[1] - self.context
+        return (
+            f"<OpenLoop of {plural(len(self.ids), 'window')}:"
+            f" {plural(self.context, 'context step')}, {ahead} imagined>"
+        )
 
     @property
     def image_keys(self) -> tuple[str, ...]:
