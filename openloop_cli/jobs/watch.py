@@ -186,10 +186,8 @@ class Watch:
     def _write_index(self) -> None:
         if self.outcomes or self.selection.chosen:
             listed = [self.outcomes[name] for name in sorted(self.outcomes)]
-            write_index(
-                self.job.folder,
-                Index(listed, self.selection.chosen, redact=self.job.settings.redact),
-            )
+            index = Index(listed, self.selection.chosen, redact=self.job.settings.redact)
+            write_index(self.job.folder, index)
 
     def _items(self, folders: Sequence[Path]) -> list[Item]:
         job = self.job

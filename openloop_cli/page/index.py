@@ -149,7 +149,8 @@ def _entry(folder: Path, outcome: Outcome, redact: bool) -> dict[str, Any]:
 
 def _row(folder: Path, outcome: Outcome, keys: Iterable[str], redact: bool) -> str:
     keys = list(keys)
-    name = f'<th scope="row" title="{escape(shown_path(outcome.checkpoint, redact=redact))}">{escape(outcome.name)}</th>'
+    path = shown_path(outcome.checkpoint, redact=redact)
+    name = f'<th scope="row" title="{escape(path)}">{escape(outcome.name)}</th>'
     if outcome.status in (FAILED, WAITING):
         text = (
             f"failed: {shown_text(outcome.error, redact=redact)}"
