@@ -1,4 +1,4 @@
-"""How a batch goes on, for people: a live table on a terminal, a line for each elsewhere."""
+"""The progress of a batch, for people: a live table on a terminal, a line for each elsewhere."""
 
 import sys
 import threading

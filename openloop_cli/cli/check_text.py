@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from openloop_cli.cli.wide import stdout
-from openloop_cli.compare.check import Finding, number_text
+from openloop_cli.compare.check import Finding, number_text, verdict_text
 
 
 def print_findings(findings: Sequence[Finding]) -> None:
@@ -29,12 +29,9 @@ def print_findings(findings: Sequence[Finding]) -> None:
             finding.expected,
             Text(finding.reason, "dim" if finding.passed else ""),
         )
-    failed = sum(not finding.passed for finding in findings)
     with stdout() as console:
         console.print(table)
-        console.print(
-            f"{failed} of {len(findings)} fail" if failed else f"all {len(findings)} pass"
-        )
+        console.print(verdict_text(findings))
 
 
 def print_findings_json(metrics: str, passed: bool, findings: Sequence[Finding]) -> None:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from openloop_cli.cli.terminal import say
 
 INTERRUPTED, TERMINATED = 130, 143
-GO_ON = "stopped; run the same command again to go on"
+RESUME = "stopped; the same command resumes"
 
 
 @contextmanager
@@ -23,9 +23,9 @@ def stopping_cleanly() -> Iterator[None]:
     try:
         yield
     except _Terminated:
-        _leave(TERMINATED, GO_ON)
+        _leave(TERMINATED, RESUME)
     except KeyboardInterrupt:
-        _leave(INTERRUPTED, GO_ON)
+        _leave(INTERRUPTED, RESUME)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -81,6 +81,14 @@ def parse_limit(kind: Literal["min", "max"], text: str) -> Limit | None:
     return Limit(kind, path.strip(), number)
 
 
+def verdict_text(findings: Sequence[Finding]) -> str:
+    """Such as `1 of 3 fails` or `all 3 pass`."""
+    failed = sum(not finding.passed for finding in findings)
+    if failed:
+        return f"{failed} of {len(findings)} {'fails' if failed == 1 else 'fail'}"
+    return "1 passes" if len(findings) == 1 else f"all {len(findings)} pass"
+
+
 def number_text(value: float | None) -> str:
     """A number as tables show it: four digits, none lost before the point."""
     if value is None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from openloop_cli.compare.check import Finding, number_text
+from openloop_cli.compare.check import Finding, number_text, verdict_text
 from openloop_cli.compare.compare import Comparison, Row, cell_text, mark
 from openloop_cli.errors import OutputError
 from openloop_cli.storage.atomic import write_text
@@ -44,8 +44,7 @@ def append_check_markdown(path: Path, title: str, findings: Sequence[Finding]) -
 
 def check_markdown(title: str, findings: Sequence[Finding], *, max_bytes: int = MAX_BYTES) -> str:
     """The summary of a check: a verdict and a table, failures first; cut off at `max_bytes`."""
-    failed = sum(not finding.passed for finding in findings)
-    verdict = f"{failed} of {len(findings)} fail" if failed else f"all {len(findings)} pass"
+    verdict = verdict_text(findings)
     head = _head("result", "number", "value", "expected", "why")
     lines = [f"### {markdown(title)}: {verdict}", "", *head]
     size, left = sum(len(line.encode()) + 1 for line in lines), max_bytes - 200

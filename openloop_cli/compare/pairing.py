@@ -8,8 +8,8 @@ import numpy as np
 from openloop_cli.arrays import Array
 from openloop_cli.compare.quantities import (
     Quantity,
+    context_quantity,
     imagined_quantity,
-    observed_quantity,
     reconstruction_quantity,
     reward_quantity,
     skill_quantity,
@@ -137,7 +137,7 @@ def independent(a: Interval, b: Interval) -> Interval:
 
 
 def _headline_pairs(old: Entry, new: Entry, key: str) -> list[tuple[Quantity, Quantity]]:
-    makers: list[Callable[[Entry, str], Quantity]] = [observed_quantity, imagined_quantity]
+    makers: list[Callable[[Entry, str], Quantity]] = [context_quantity, imagined_quantity]
     if old.has("headline", key, "skill"):
         makers.append(skill_quantity)
     if old.has("headline", key, "reconstruction_skill"):

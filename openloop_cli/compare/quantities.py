@@ -149,7 +149,7 @@ def step_quantity(entry: Entry, key: str, step: int) -> Quantity:
     return _error(entry, key, errors[:, step - 1], "at", str(step))
 
 
-def observed_quantity(entry: Entry, key: str) -> Quantity:
+def context_quantity(entry: Entry, key: str) -> Quantity:
     """The model's mean error while observing."""
     return _error(entry, key, entry.column("observations", key, "per_window", "context"), "context")
 

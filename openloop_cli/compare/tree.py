@@ -36,7 +36,7 @@ def comparison_tree(comparison: Comparison) -> dict[str, Any]:
 
 def curves_by_horizon(entries: Sequence[Entry]) -> dict[str, Any]:
     """Error and skill against the imagined step, by key: a line for each checkpoint, and what
-    copying the last frame and the mean frame score (of the first: they know no checkpoint).
+    persistence and climatology score (of the first: they know no checkpoint).
 
     {key: {metric, steps [1 … H], lines [{label, number, path, value, low, high}]}}; baselines
     have no bounds.

@@ -61,7 +61,7 @@ def _png(path: Path, charts: Sequence[Chart], heading: str) -> bytes:
 def _draw(axes: Any, chart: Chart) -> None:
     axes.set_title(chart.title, loc="left", fontsize=10, fontweight="bold", parse_math=False)
     axes.set_ylabel(chart.unit, fontsize=8, parse_math=False)
-    axes.set_xlabel("training step" if chart.axis else "steps after the last one seen", fontsize=8)
+    axes.set_xlabel("training step" if chart.axis else "steps after the context", fontsize=8)
     if chart.first < 0:
         axes.axvspan(chart.first, 0.5, color="#f1f2ed", zorder=0)
     if chart.zero:

@@ -72,7 +72,7 @@ def still(
 
     Args:
       rows: From top to bottom.
-      context: How many steps were observed; the others were imagined.
+      context: Context steps; the others were imagined.
       windows: A heading for each window; `window 1` and so on if not given.
       scale: Pixels for each pixel, even; tiles of about 128 pixels if not given.
 
@@ -172,8 +172,8 @@ def _banded(
     for step, x in zip(steps, tile_lefts(steps, context, width), strict=True):
         ahead = step - context + 1
         colour = IMAGINED if ahead > 0 else OBSERVED
-        word = _fitting(f"+{ahead}" if ahead > 0 else f"seen {ahead}" if ahead else "last seen",
-                        BODY, colour, width)  # fmt: skip
+        seen = f"context {ahead}" if ahead else "last context"
+        word = _fitting(f"+{ahead}" if ahead > 0 else seen, BODY, colour, width)
         _paste(canvas, word, 0, labels + x + (width - word.shape[1]) // 2)
         canvas[line + 2 : line + 2 + RULE, labels + x : labels + x + width] = colour
     for index, row in enumerate(rows):

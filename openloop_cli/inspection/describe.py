@@ -1,4 +1,4 @@
-"""What is known of a path -> the facts that are told."""
+"""A path -> the facts about it."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What is told about a path. Plain values only: `dataclasses.asdict` makes JSON of them."""
+"""The facts about a path. Plain values only: `dataclasses.asdict` makes JSON of them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -90,7 +90,7 @@ class Loaded:
     Attributes:
       choice: How the windows were chosen; None when they were given.
       params: Of the world model alone.
-      context: Steps that will be observed, of `length`.
+      context: Context steps, of `length`.
     """
 
     run: Run

@@ -1,4 +1,4 @@
-"""What became of an item, small enough to keep for hundreds; and what is told on the way."""
+"""The outcome of an item, small enough to keep for hundreds, and its progress on the way."""
 
 import hashlib
 import json

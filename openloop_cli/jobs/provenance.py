@@ -11,6 +11,7 @@ from openloop_cli.replay import Choice
 from openloop_cli.results import metrics_file
 from openloop_cli.run import Run, params_sha256
 from openloop_cli.storage.shown import shown_path, shown_text
+from openloop_cli.text import plural
 
 
 def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
@@ -74,16 +75,11 @@ def _replay_notes(run: Run, choice: Choice | None) -> list[str]:
     if run.replay.damaged:
         notes.append(run.replay.damage_line())
     if run.replay.duplicates:
-        notes.append(f"{len(run.replay.duplicates)} chunks stand there twice; used one of each")
-    if choice and choice.shortfall:
+        count = len(run.replay.duplicates)
         notes.append(
-            f"found {len(choice.ids)} windows of the {len(choice.ids) + choice.shortfall} asked for"
+            f"{plural(count, 'chunk')} {'are' if count > 1 else 'is'} there twice; one is used"
         )
-    if choice and choice.passed_over:
-        notes.append(
-            f"passed over {choice.passed_over} windows with an episode start in the imagined part"
-        )
-    return notes
+    return [*notes, *(choice.notes if choice else ())]
 
 
 def _versions(*packages: str) -> dict[str, str | None]:

@@ -1,6 +1,6 @@
 """Windows, chosen once for each replay and given to all jobs by their ids.
 
-What was chosen is remembered in the batch's folder, so that a batch that goes on after a stop, its
+What was chosen is remembered in the batch's folder, so that a batch that resumes after a stop, its
 other shards, and a watcher that starts again all measure the same steps, even where the replay has
 grown since. The windows of the replay at hand are read once and shared.
 """
@@ -209,14 +209,7 @@ def _notes(replay: Replay, choice: Choice) -> list[str]:
     notes = []
     if replay.damaged:
         notes.append(replay.damage_line())
-    if choice.shortfall:
-        asked = len(choice.ids) + choice.shortfall
-        notes.append(f"found {len(choice.ids)} windows of the {asked} asked for")
-    if choice.passed_over:
-        notes.append(
-            f"passed over {choice.passed_over} windows with an episode start in the imagined part"
-        )
-    return notes
+    return [*notes, *choice.notes]
 
 
 def _text(chosen: Chosen) -> str:

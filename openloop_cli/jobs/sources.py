@@ -65,7 +65,7 @@ def from_runs(pattern: str) -> tuple[list[Source], list[str]]:
     runs = _matches(pattern)
     for run, found in zip(runs, each(_try_run, runs), strict=True):
         if isinstance(found, CheckpointError):
-            notes.append(f"passed over {found.message}")
+            notes.append(f"skipped {found.message}")
             continue
         sources += [Source(folder, (run,)) for folder in found]
     if not sources:

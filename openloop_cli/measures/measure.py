@@ -1,15 +1,15 @@
 """OpenLoop -> numbers for each window and step. NumPy only; averages and intervals come later.
 
 Paths, in the words of weather forecasting:
-  model                what was predicted: reconstructed while observing, imagined after it
+  model                what was predicted: reconstructed during the context, imagined after it
   floor                the posterior's reconstruction, which sees every frame: the decoder's limit
-  persistence          the last observed frame, repeated
+  persistence          the last context frame, repeated
   last_reconstruction  the model's own last reconstruction, repeated; it shares the model's blur
   climatology          the mean of all other measured windows
-  shuffled_actions     imagined with actions dealt out at random
+  shuffled_actions     imagined with actions shuffled between windows
   other_context        imagined from another window's context
   futures_mean, futures_best   of several imagined futures: their mean, the best for each window
-  deterministic        beside futures: latents by their most likely class, context included
+  deterministic        beside futures: mode latents, context included
 """
 
 from collections.abc import Callable, Mapping
@@ -39,7 +39,7 @@ class Observation:
     Attributes:
       kind: `image`, `continuous` or `discrete`.
       shape: Of a single step.
-      context: Numbers by path and metric over the observed steps, (B, C).
+      context: Numbers by path and metric over the context steps, (B, C).
       imagined: The same over the imagined steps, (B, H).
       dimensions: Mean absolute error of each dimension of a continuous vector over the imagined
         steps, (B, D); None for the others.

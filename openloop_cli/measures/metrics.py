@@ -73,7 +73,7 @@ def persistence(truth: Video, context: int) -> Video:
 
 
 def split(per_frame: PerFrame, context: int) -> tuple[PerFrame, PerFrame]:
-    """(…, T) -> the observed (…, context) and the imagined (…, T - context)."""
+    """(…, T) -> the context's (…, context) and the imagined (…, T - context)."""
     return per_frame[..., :context], per_frame[..., context:]
 
 

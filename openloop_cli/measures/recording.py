@@ -22,7 +22,7 @@ class Recording:
 
     Args:
       truth: (B, T, …).
-      context: Steps that are observed.
+      context: Context steps.
     """
 
     def __init__(self, truth: Array, context: int) -> None:

@@ -1,6 +1,6 @@
 """A world model on its devices, ready to roll out.
 
-Parameters are whole on each device; windows are dealt out over them (`rollout.blocks`).
+Parameters are whole on each device; windows are shared out over them (`rollout.blocks`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -107,14 +107,14 @@ def _cpu_computes_where_it_is_called() -> Iterator[None]:
 
 
 def make_mesh(devices: tuple[Any, ...]) -> Mesh | None:
-    """The devices along one axis, None for one device: then nothing needs to be dealt out."""
+    """The devices along one axis, None for one device: then nothing needs to be shared out."""
     return Mesh(np.asarray(devices), (WINDOWS,)) if len(devices) > 1 else None
 
 
 @contextmanager
 def on_device(model: Model) -> Iterator[None]:
     """The same bits from the same seed on every jax, float32 products in full on every device,
-    and a device that is out of memory told in one line."""
+    and a device that is out of memory reported in one line."""
     precision = "float32" if model.config.compute_dtype == "float32" else None
     try:
         with (

@@ -18,6 +18,7 @@ from openloop_cli.replay.index import Replay
 from openloop_cli.replay.links import Piece
 from openloop_cli.replay.names import ChunkInfo
 from openloop_cli.storage import remote
+from openloop_cli.text import plural
 
 _TRIES = 32
 
@@ -38,6 +39,20 @@ class Choice:
     passed_over: int
     candidates: int
     shortfall: int
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say about the choice, a line each."""
+        notes = []
+        if self.shortfall:
+            asked = len(self.ids) + self.shortfall
+            notes.append(f"found {len(self.ids)} of the {plural(asked, 'window')} asked for")
+        if self.passed_over:
+            where = "an episode starts in its imagined part"
+            if self.passed_over > 1:
+                where = "an episode starts in their imagined part"
+            notes.append(f"skipped {plural(self.passed_over, 'window')}: {where}")
+        return tuple(notes)
 
 
 def choose_windows(

@@ -122,7 +122,7 @@ class Blocks:
             return list(pool.map(in_thread, rows))
 
     def _rows(self, tree: Any, index: Array) -> Any:
-        """Some of the windows, dealt out over the devices where there are several."""
+        """Some of the windows, shared out over the devices where there are several."""
         rows = jax.tree.map(lambda x: x[index], tree)
         return jax.device_put(rows, self.sharding) if self.sharding else rows
 

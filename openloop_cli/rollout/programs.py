@@ -34,7 +34,7 @@ class Static(NamedTuple):
 
     Attributes:
       block: Frames that are encoded or decoded together; see `nets.in_blocks`.
-      mesh: The devices that the windows are dealt out over; None for one.
+      mesh: The devices that the windows are shared out over; None for one.
     """
 
     config: ModelConfig
@@ -47,7 +47,7 @@ def dealt_out(outs: Callable[..., Any]) -> Callable[[Program], Program]:
     """Runs a program on each device for the windows that it holds; as it stands on one device.
 
     Devices exchange only what the program itself gathers. The first argument is whole on each
-    device, all others and the results are dealt out by windows.
+    device, all others and the results are shared out by windows.
 
     Args:
       outs: The program's options -> where the windows' axis lies in its results.

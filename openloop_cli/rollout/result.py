@@ -59,7 +59,7 @@ class Evaluation:
       posterior: The model seeing every frame, all T steps: what perfect dynamics would show.
       losses: `dyn` and `rep`, and the entropies `dyn_ent` and `rep_ent`, (B, T).
       drift: KL in nats from the posterior to the imagined prior at each imagined step, (B, H).
-      shuffled: Imagined with actions dealt out at random, (B, H).
+      shuffled: Imagined with actions shuffled between windows, (B, H).
       other: Imagined from another window's context with this window's actions, (B, H);
         None with a single window.
     """
@@ -77,7 +77,7 @@ class OpenLoop:
 
     Attributes:
       ids: The windows' ids.
-      context: Steps that were observed; the other T - context were imagined.
+      context: Context steps; the other T - context were imagined.
       truth: Observations as recorded, by key, (B, T, …).
       reward, terminal: As recorded, (B, T).
       model: The posterior while observing, the (first) imagined future after it, (B, T, …).

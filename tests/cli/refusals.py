@@ -330,7 +330,7 @@ WORKS = [
     replay("a chunk lacks a key", "it holds no 'height', which other chunks have", drop("height"), CHUNKS[1:2]),
     replay("the first chunk lacks a key", "it holds no 'height', which other chunks have", drop("height"), [FIRST]),
     replay("a chunk is longer than its name", "its file name says 63 steps", rename(length="63"), [FIRST]),
-    replay("a chunk is there twice", "1 chunks stand there twice; used one of each", lambda path: shutil.copy(path, path.with_name(path.name.replace("-64.npz", "-60.npz"))), [FIRST]),
+    replay("a chunk is there twice", "1 chunk is there twice; one is used", lambda path: shutil.copy(path, path.with_name(path.name.replace("-64.npz", "-60.npz"))), [FIRST]),
     replay("successors are gone", "", remove, CHUNKS[2:]),
     replay("successors are themselves", "", rename(succ="self"), CHUNKS[:2]),
     Row("replay in a circle", "", circle),

@@ -35,7 +35,7 @@ def metrics(tmp_path):
 def test_pass_and_fail(metrics):
     good = openloop("check", metrics, "--min", "headline.image.skill=0.5")
     assert (good.returncode, good.stderr) == (0, "")
-    assert good.stdout.splitlines()[-1] == "all 1 pass"
+    assert good.stdout.splitlines()[-1] == "1 passes"
     bad = openloop(
         "check", metrics, "--min", "headline.image.skill=0.9", "--max", "headline.image.skill=0.9"
     )
@@ -43,7 +43,7 @@ def test_pass_and_fail(metrics):
     lines = bad.stdout.splitlines()
     assert [line.split()[0] for line in lines[1:]] == ["FAIL", "pass", "1"]
     assert lines[1].split()[1:3] == ["headline.image.skill", "0.8"]
-    assert lines[-1] == "1 of 2 fail"
+    assert lines[-1] == "1 of 2 fails"
     assert all(line == line.rstrip() for line in lines)
 
 
@@ -63,7 +63,7 @@ def test_files(metrics, tmp_path):
     step.write_text("before\n")
     limit = ("--min", "headline.image.skill=0.9")
     assert openloop("check", metrics, *limit, "--junit", junit, summary=step).returncode == 3
-    assert step.read_text().startswith("before\n\n### openloop check m.json: 1 of 1 fail\n")
+    assert step.read_text().startswith("before\n\n### openloop check m.json: 1 of 1 fails\n")
     assert ElementTree.parse(junit).getroot().get("failures") == "1"
     before = step.read_text()
     done = openloop("check", metrics, *limit, "--summary", summary, summary=step)

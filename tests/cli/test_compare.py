@@ -47,6 +47,8 @@ def test_the_table(pair):
     done = openloop("compare", *pair)
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines()]
+    assert done.stdout.splitlines()[0].startswith("step 2,000 is better: image, skill ")
+    del lines[:2]
     assert lines[0] == ["image", "PSNR", "in", "dB,", "higher", "is", "better"]
     assert lines[1] == ["useful", "horizon", "skill", "+1", "+5", "+8"]
     assert lines[2][:4] == ["step", "2,000", "≥", "8"]
@@ -62,7 +64,7 @@ def test_json_on_stdout_is_what_the_file_holds(pair, tmp_path):
     done = openloop("compare", *pair, "--json", "--out", tmp_path / "c.json")
     assert json.loads(done.stdout) == json.loads((tmp_path / "c.json").read_text())
     assert openloop("compare", *pair, "-q", "--out", tmp_path / "c.md").stdout == ""
-    assert (tmp_path / "c.md").read_text().startswith("### 2 checkpoints against step 2,000")
+    assert (tmp_path / "c.md").read_text().startswith("### step 2,000 is better: image, skill ")
 
 
 def test_other_seeds_are_refused_in_one_line(pair):

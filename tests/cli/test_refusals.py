@@ -4,6 +4,7 @@ The table is in `refusals`.
 """
 
 import json
+import os
 import pickle
 import re
 import shutil
@@ -127,7 +128,7 @@ def test_works_with_a_note(row, run, out):
     notes = strict(out / "x.metrics.json")["notes"]
     assert json.loads(done.stdout)["notes"] == notes
     assert row.says in "\n".join(notes)
-    assert listing(out) == ["x.metrics.json", "x.npz"]
+    assert listing(out) == ["x.metrics.json", "x.npz", "x.windows.npz"]
 
 
 def test_nan_stays_out_of_the_numbers_and_the_pictures(tmp_path, out):
@@ -228,7 +229,7 @@ def test_the_same_from_a_process_of_its_own(run, out):
 def test_an_output_folder_is_made(run, out):
     done = openloop("render", run, run, "-o", out / "a/b/x.npz", *SMALL)
     assert (done.returncode, done.stderr) == (0, "")
-    assert listing(out) == ["a", "a/b", "a/b/x.metrics.json", "a/b/x.npz"]
+    assert listing(out) == ["a", "a/b", "a/b/x.metrics.json", "a/b/x.npz", "a/b/x.windows.npz"]
 
 
 def test_names_that_are_no_utf8(run, out):
@@ -238,4 +239,4 @@ def test_names_that_are_no_utf8(run, out):
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["files"]["arrays"] == f"{out}/x\udcfe.npz"
     tree = strict(out / "x\udcfe.metrics.json")
-    assert tree["checkpoint"]["path"] == f"{named}/{CHECKPOINT}"
+    assert tree["checkpoint"]["path"] == os.path.relpath(named / CHECKPOINT)

@@ -1,6 +1,7 @@
 """`openloop render` from end to end: the reference's numbers, every kind of file, what is said."""
 
 import json
+import os
 import pickle
 import shutil
 from pathlib import Path
@@ -189,7 +190,7 @@ def test_a_page_in_one_file(run, out):
     assert page.lower().startswith("<!doctype html>")
     assert page.rstrip().endswith("</html>")
     assert 'src="http' not in page
-    assert listing(out) == ["page.html", "x.metrics.json", "x.mp4"]
+    assert listing(out) == ["page.html", "x.metrics.json", "x.mp4", "x.windows.npz"]
     assert strict(out / "x.metrics.json")["files"]["page"] == "page.html"
 
 
@@ -199,7 +200,12 @@ def test_several_image_keys_are_a_file_each(tmp_path, out):
     for path in (run / "replay").glob("*.npz"):
         arrays(lambda found: found.update(wrist=np.zeros((20, 16, 16, 1), np.uint8)))(path)
     render(run, run, "-o", out / "video.mp4", *SMALL, "--quiet", "--no-report")
-    assert listing(out) == ["video.image.mp4", "video.metrics.json", "video.wrist.mp4"]
+    assert listing(out) == [
+        "video.image.mp4",
+        "video.metrics.json",
+        "video.windows.npz",
+        "video.wrist.mp4",
+    ]
     tree = strict(out / "video.metrics.json")
     assert set(tree["frames"]) == {"image", "wrist"}
     assert tree["files"] == {
@@ -221,14 +227,14 @@ def test_what_a_person_reads(run, out):
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert lines[0] == "made_up  step 60, 30 updates"
-    assert lines[1].startswith("3 windows: 4 steps observed, 4 imagined, latents by sample, ")
+    assert lines[1].startswith("3 windows: 4 context steps, 4 imagined, sampled latents, ")
     assert any(line.split()[:1] == ["image"] and "PSNR" in line for line in lines)
     assert str(out / "x.mp4") in done.stdout
     assert str(out / "x.metrics.json") in done.stdout
     told = done.stderr.splitlines()
     assert "encode …" in told
     assert [line for line in told if not line.endswith(" …")] == [
-        "note: passed over 1 windows with an episode start in the imagined part"
+        "note: skipped 1 window: an episode starts in its imagined part"
     ]
     assert "\x1b" not in done.stdout + done.stderr
 
@@ -243,6 +249,7 @@ def test_json_is_one_object_and_quiet_is_silent(run, out):
         "video/image": str(out / "x.mp4"),
         "page": str(out / "x.html"),
         "metrics": str(out / "x.metrics.json"),
+        "windows": str(out / "x.windows.npz"),
     }
     assert (told["run"], told["step"], told["windows"]) == ("made_up", 60, 3)
     done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--quiet")
@@ -295,7 +302,7 @@ def test_without_config_yaml(tmp_path, out):
     render(GENUINE, GENUINE, "-o", out / "x.npz", *SMALL, "--num-windows", 2, "--quiet")
     inferred, known = strict(out / "bare.metrics.json"), strict(out / "x.metrics.json")
     assert inferred["config"]["source"] is None
-    assert known["config"]["source"] == str(GENUINE / "config.yaml")
+    assert known["config"]["source"] == os.path.relpath(GENUINE / "config.yaml")
     assert inferred["rollout"]["windows"] == known["rollout"]["windows"]
     a, b = np.load(out / "bare.npz"), np.load(out / "x.npz")
     np.testing.assert_allclose(a["deter"], b["deter"], atol=1e-6)

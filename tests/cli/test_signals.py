@@ -169,7 +169,7 @@ def test_a_full_disk(run, out, tmp_path, surroundings):
         assert lines[0].startswith(f"error: {disk / name}: the disk is full: wrote ")
         assert lines[1:] == ["hint: make room, or write to another disk"]
     assert last[0] == 1
-    assert last[2].startswith(f"error: {disk}/last.metrics.json: the disk is full: wrote ")
+    assert last[2].startswith(f"error: {disk}/last.windows.npz: the disk is full: wrote ")
     assert last[3] == ["filler", "last.apng"]
 
 
@@ -202,7 +202,7 @@ def test_closed_streams_get_no_file_of_ours(run, out, surroundings):
     args = ["render", run, run, "-o", out / "x.apng", *SMALL]
     done = shell("@ <&- >&- 2>&-", *args, env=surroundings)
     assert done.returncode == 0
-    assert listing(out) == ["x.apng", "x.metrics.json"]
+    assert listing(out) == ["x.apng", "x.metrics.json", "x.windows.npz"]
     assert (out / "x.apng").read_bytes().startswith(b"\x89PNG")
     json.loads((out / "x.metrics.json").read_text())
     assert shell("@ >&-", "inspect", run).returncode == 0
@@ -240,7 +240,7 @@ def test_more_memory_than_there_is(run, out, monkeypatch):
 def test_pictures_too_large_to_encode(run, out, monkeypatch):
     monkeypatch.setattr("openloop_cli.draw.grid.explained.MOST_PIXELS", 400)
     done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--no-cache", "--quiet")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "pixels: at most 400 on a side" in done.stderr
     assert "hint: use a --scale below 8, or a smaller --show" in done.stderr
     assert listing(out) == []

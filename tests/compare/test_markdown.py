@@ -56,12 +56,12 @@ def test_failures_come_first():
         Finding("wrong", None, "at least 0", False, "undefined: nothing moved"),
     ]
     text = check_markdown("openloop check m_1.json", findings)
-    assert "### openloop check m\\_1.json: 1 of 2 fail" in text
+    assert "### openloop check m\\_1.json: 1 of 2 fails" in text
     assert rows_of(text)[2:] == [
         ["❌ **fail**", "wrong", "undefined", "at least 0", "undefined: nothing moved"],
         ["✅ pass", "fine", "1", "at least 0", ""],
     ]
-    assert ": all 1 pass" in check_markdown("t", findings[:1])
+    assert ": 1 passes" in check_markdown("t", findings[:1])
 
 
 def test_the_summary_stays_below_the_limit():

@@ -7,8 +7,8 @@ import pytest
 
 from openloop_cli.compare.pairing import Change, headline_changes, judge, judge_horizon
 from openloop_cli.compare.quantities import (
+    context_quantity,
     imagined_quantity,
-    observed_quantity,
     reconstruction_quantity,
     reward_quantity,
     skill_quantity,
@@ -32,7 +32,7 @@ def test_half_the_error_in_every_window_is_three_decibels():
         change = judge(*(quantity(entry, "image") for entry in pair), level=0.95)
         assert changed(change) == (3.0103, 3.0103, 3.0103)
         assert change.verdict == "better"
-    change = judge(*(observed_quantity(entry, "image") for entry in pair), level=0.95)
+    change = judge(*(context_quantity(entry, "image") for entry in pair), level=0.95)
     assert changed(change) == (0, 0, 0)
     assert change.verdict == "same"
 
@@ -44,7 +44,7 @@ def test_a_constant_rise_of_an_error():
     pair = [
         entry_of({"x": old}, observed=observed, metric="symlog_mse") for observed in (seen, more)
     ]
-    change = judge(*(observed_quantity(entry, "x") for entry in pair), level=0.99)
+    change = judge(*(context_quantity(entry, "x") for entry in pair), level=0.99)
     assert changed(change) == (0.25, 0.25, 0.25)
     assert (change.old, change.new, change.verdict) == (1.5, 1.75, "worse")
 
@@ -53,7 +53,7 @@ def test_a_rise_that_is_too_small_to_matter():
     seen = {"x": np.linspace(1, 2, B)}
     more = {"x": seen["x"] + 0.001}
     pair = [entry_of({"x": errors()}, observed=x, metric="symlog_mse") for x in (seen, more)]
-    assert judge(*(observed_quantity(e, "x") for e in pair), level=0.95).verdict == "same"
+    assert judge(*(context_quantity(e, "x") for e in pair), level=0.95).verdict == "same"
 
 
 def exact(share):

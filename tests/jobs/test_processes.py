@@ -195,16 +195,16 @@ def test_a_signal_leaves_nobody(run, tmp_path, number, everyone, code, moment):
     until(lambda: not group(process.pid), 20)
     if number != signal.SIGKILL:
         assert "Traceback" not in err, err
-        assert err.splitlines()[-1] == "stopped; run the same command again to go on"
+        assert err.splitlines()[-1] == "stopped; the same command resumes"
         assert no_partial_files(out)
 
 
 def test_what_does_not_go_together(run, tmp_path):
     for more, message in (
-        (["--workers", "2"], "--workers 2: only with --parallel checkpoints"),
+        (["--workers", "2"], "--workers 2: needs --parallel checkpoints"),
         (
             ["--parallel", "checkpoints", "--engine", "ray"],
-            "--parallel checkpoints with --engine ray: each checkpoint is a task there already",
+            "--parallel checkpoints with --engine ray: Ray runs each checkpoint as a task anyway",
         ),
         (
             ["--parallel", "checkpoints", "--device", "cpu:0"],
@@ -216,5 +216,5 @@ def test_what_does_not_go_together(run, tmp_path):
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert done.stderr.splitlines()[0] == f"error: {message}"

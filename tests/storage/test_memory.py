@@ -36,6 +36,7 @@ def test_a_report_is_the_same_as_from_the_disk(remote_run, sample_run, memory, t
     assert sorted(x.rpartition("/")[2] for x in memory.ls("/out/a", detail=False)) == [
         "video.metrics.json",
         "video.mp4",
+        "video.windows.npz",
     ]
     assert str(there.files["metrics"]) == "memory://out/a/video.metrics.json"
 

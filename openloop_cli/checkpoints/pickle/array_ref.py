@@ -138,7 +138,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise CheckpointError(
             f"{_place(error, path)}: no such file or folder",
-            hint="a trainer deletes its older checkpoints; look what is there now",
+            hint="a trainer deletes its older checkpoints; list the folder",
         ) from error
     except PermissionError as error:
         raise CheckpointError(

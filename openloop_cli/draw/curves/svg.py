@@ -21,7 +21,7 @@ from openloop_cli.draw.curves.palette import line_styles
 from openloop_cli.text import markup
 
 _CHARACTER = 6.6
-_SEEN_LABEL, _AHEAD_LABEL = "seen", "imagined"
+_SEEN_LABEL, _AHEAD_LABEL = "context", "imagined"
 
 _SHEET_STYLE = """
 text{font:12px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:#5a616c}

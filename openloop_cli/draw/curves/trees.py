@@ -181,7 +181,7 @@ def _spread(entries: Sequence[Named], key: str, name: str) -> Chart | None:
 
 _HEADS = (
     ("reward", "Reward", "", "Mean over windows: what the model expects against what came."),
-    ("continue", "Continue", "con", "Probability that the episode goes on, and what came of it."),
+    ("continue", "Continue", "con", "Probability that the episode goes on, and whether it did."),
     (
         "value",
         "Value",

@@ -60,7 +60,7 @@ def explained_grid(
 
     Args:
       rows: From top to bottom; `prediction_rows` makes the usual three.
-      context: How many steps were observed; the others were imagined.
+      context: Context steps; the others were imagined.
       caption: What stands below.
       scale: Pixels for each pixel, an even whole number; `default_scale` if not given.
       windows: A heading for each window; `window 1` and so on if not given.

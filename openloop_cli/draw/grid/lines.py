@@ -80,7 +80,7 @@ def line_frames(
 
     Args:
       lines: One for each key, all of the same windows and steps.
-      context: How many steps were observed; the others were imagined.
+      context: Context steps; the others were imagined.
       caption: What stands below; which dimensions were left out is added to its note.
       most: Rows at most; the dimensions whose truth varies most are drawn.
       windows: A heading for each window; `window 1` and so on if not given.

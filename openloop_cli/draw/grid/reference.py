@@ -20,7 +20,7 @@ def reference_grid(truth: Array, prediction: Video, context: int) -> Frames:
     Args:
       truth: (B, T, H, W, C) uint8.
       prediction: (B, T, H, W, C) float, in [0, 1].
-      context: How many steps were observed; the others were imagined.
+      context: Context steps; the others were imagined.
 
     Returns:
       (T, 3H + 4, B(W + 4), 3). One channel becomes three, as the border has three. Other

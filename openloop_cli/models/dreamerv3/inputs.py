@@ -56,7 +56,7 @@ def model_inputs(windows: Windows, spaces: Spaces, config: RSSMConfig) -> Inputs
 
 
 def shuffled_actions(inputs: Inputs, context: int, seed: int) -> dict[str, Array]:
-    """(B, T - context, …) by key: the imagined part's actions, dealt out again at random.
+    """(B, T - context, …) by key: the imagined part's actions, shuffled between windows.
 
     One permutation over all windows and steps, for all keys together, so that each action still
     is one that the policy took.

@@ -1,6 +1,6 @@
 """Names and shapes of every parameter that a report needs, checked in one pass. No jax.
 
-A checkpoint that goes with another config is told with all of its disagreements at once.
+A checkpoint that goes with another config is reported with all of its disagreements at once.
 """
 
 import math
