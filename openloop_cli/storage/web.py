@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from openloop_cli.errors import RemoteError
 from openloop_cli.storage.troubles import troubles
+from openloop_cli.text import clean
 
 if TYPE_CHECKING:
     from openloop_cli.storage.paths import RemotePath
@@ -23,6 +24,7 @@ T = TypeVar("T")
 MOST_WHOLE = 8 << 20
 _CONNECT, _SILENCE, _SLOWEST = 15.0, 30.0, 20_000
 _AT_ONCE = 8
+_HOPS = 5
 # Endings of files. Any other name on the web is taken for a folder's, without asking.
 _FILES = frozenset([".pkl", ".npz", ".yaml", ".yml", ".json", ".csv", ".md", ".html"])
 _MARKS = ("done", "latest")
@@ -121,7 +123,7 @@ async def _answer(session: Any, path: "RemotePath", start: int, stop: int) -> As
     headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
     most = _CONNECT + _SILENCE + (stop - start) / _SLOWEST
     async with asyncio.timeout(most):
-        async with session.get(path.url, headers=headers, max_redirects=5) as answer:
+        async with _followed(session, path, headers) as answer:
             if answer.status in (404, 410):
                 raise FileNotFoundError(ENOENT, "no such file", str(path))
             if answer.status in (401, 403):
@@ -131,6 +133,49 @@ async def _answer(session: Any, path: "RemotePath", start: int, stop: int) -> As
             if answer.headers.get("Content-Encoding", "identity") != "identity":
                 raise _broken(path, "sends the file packed, though it was asked not to")
             yield answer
+
+
+@asynccontextmanager
+async def _followed(
+    session: Any, path: "RemotePath", headers: dict[str, str]
+) -> AsyncIterator[Any]:
+    """The answer at the end of at most `_HOPS` redirects.
+
+    Downloads are often handed on to another host, so that is followed, but only to https, and
+    without the login or the signature that the address was named with. A redirect within the host
+    keeps them.
+    """
+    from yarl import URL
+
+    url = first = URL(path.url)
+    for _ in range(_HOPS + 1):
+        async with session.get(url, headers=headers, allow_redirects=False) as answer:
+            target = answer.headers.get("Location")
+            if answer.status not in (301, 302, 303, 307, 308) or not target:
+                yield answer
+                return
+        url = _next_url(path, first, url, target)
+    raise _broken(path, f"redirects more than {_HOPS} times")
+
+
+def _next_url(path: "RemotePath", first: Any, url: Any, target: str) -> Any:
+    """Where a redirect leads, checked."""
+    from yarl import URL
+
+    try:
+        found = url.join(URL(target))
+        same = (found.host, found.port) == (first.host, first.port)
+    except ValueError:
+        raise _broken(path, "redirects to an address that is none") from None
+    if same and found.scheme == first.scheme:
+        return found.with_user(first.user).with_password(first.password)
+    if found.scheme != "https":
+        where = clean(f"{found.scheme}://{found.host or ''}", 80)
+        raise RemoteError(
+            f"{path}: the server redirects to {where}, which is not followed",
+            hint="give that address itself, if you trust it",
+        )
+    return found.with_user(None)
 
 
 def _told(path: "RemotePath", answer: Any) -> "Entry":

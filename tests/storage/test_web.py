@@ -252,3 +252,46 @@ def test_login_and_signature_are_used_and_never_told(serve, made_up):
 def test_nothing_is_written_to_the_web():
     with pytest.raises(OutputError, match="nothing can be written to the web"):
         check_writable(place("https://example.org/video.mp4"))
+
+
+def leading(to, name="a.json"):
+    """A server's twist: one file is somewhere else."""
+
+    def twist(found, data, answer):
+        if found == name:
+            answer |= {"status": 302, "headers": {"Location": to}, "body": b""}
+
+    return twist
+
+
+def test_a_redirect_within_the_host_keeps_the_login(serve):
+    address, log = serve({"b.json": b"{}"}, leading("/b.json"))
+    named = place(address.replace("http://", "http://me:secret@") + "/a.json")
+    assert named.read_bytes() == b"{}"
+    assert all("Authorization" in headers for _, headers in log if headers)
+
+
+@pytest.mark.parametrize("where", ["http://127.0.0.1:9/x", "file:///etc/passwd", "ftp://h/x"])
+def test_no_redirect_leads_to_another_host_without_https(serve, where):
+    address, log = serve({}, leading(where))
+    with pytest.raises(RemoteError, match=r"redirects to .*, which is not followed"):
+        place(f"{address}/a.json").read_bytes()
+    assert {path for path, _ in log} == {"/a.json"}
+
+
+def test_a_login_never_travels_to_another_host():
+    from yarl import URL
+
+    path = place("https://me:secret@one.example/a.json?signature=1")
+    first = URL(path.url)
+    for target in ("https://two.example/b", "https://you:other@two.example/b", "//two.example/b"):
+        assert str(web._next_url(path, first, first, target)) == "https://two.example/b"
+    again = web._next_url(path, first, URL("https://two.example/b"), "https://three.example/c")
+    assert again.user is None
+
+
+def test_redirects_in_a_circle_end(serve):
+    address, log = serve({}, leading("/a.json"))
+    with pytest.raises(RemoteError, match="redirects more than 5 times"):
+        place(f"{address}/a.json").read_bytes()
+    assert len(log) <= 12
