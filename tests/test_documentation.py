@@ -124,7 +124,7 @@ def test_a_metric_that_is_added_as_developing_says(monkeypatch: pytest.MonkeyPat
     """Its first two steps are all that it takes to be measured, told and written."""
     from openloop_cli import quantities
     from openloop_cli.jobs.report import report
-    from openloop_cli.measures import measure
+    from openloop_cli.measures import measure, recording
     from openloop_cli.results.table import metrics_rows
 
     worst = quantities.Metric("worst", "worst error", "the largest absolute error of a step")
@@ -135,6 +135,7 @@ def test_a_metric_that_is_added_as_developing_says(monkeypatch: pytest.MonkeyPat
         return found | {"worst": abs(measure._flat(prediction - truth)).max(-1)}
 
     monkeypatch.setitem(measure._NUMBERS, "continuous", numbers)
+    monkeypatch.setattr(recording, "_kept", {})
     run = ROOT / "tests" / "fixtures" / "dmc_proprio"
     tree = report(run, length=8, num_windows=3, evaluate=False).tree
     key = next(iter(tree["observations"]))

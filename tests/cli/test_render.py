@@ -6,7 +6,6 @@ import pickle
 import shutil
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,6 +13,7 @@ from PIL import Image
 from openloop_cli.spaces import Space, Spaces
 from tests.golden import RUNS, window_ids
 from tests.synthetic_run import SPACES, TIMES, TREE, make_params, make_run
+from tests.videos import decoded
 
 from .command import listing, openloop
 from .harm import AGENT, CHECKPOINT, GENUINE, arrays
@@ -130,9 +130,7 @@ def test_window_with_a_file_gives_the_same_frames_and_serves_another_checkpoint(
 def frames_of(path: Path) -> np.ndarray:
     """(T, height, width, 3) as a player shows them."""
     if path.suffix == ".mp4":
-        reader = imageio_ffmpeg.read_frames(str(path))
-        width, height = next(reader)["size"]
-        return np.stack([np.frombuffer(x, np.uint8).reshape(height, width, 3) for x in reader])
+        return decoded(path)[1]
     with Image.open(path) as image:
         found = []
         for index in range(getattr(image, "n_frames", 1)):

@@ -17,15 +17,7 @@ from openloop_cli.draw.grid import Caption, explained_grid, prediction_rows
 from openloop_cli.encode import video
 from openloop_cli.encode.video import mp4_bytes, write_mp4
 from openloop_cli.errors import OutputError
-
-
-def decode(path):
-    """The video's metadata and its frames, (T, height, width, 3)."""
-    reader = imageio_ffmpeg.read_frames(path)
-    meta = next(reader)
-    width, height = meta["source_size"]
-    frames = [np.frombuffer(data, np.uint8).reshape(height, width, 3) for data in reader]
-    return meta, np.stack(frames)
+from tests.videos import decoded
 
 
 def moving_scene(steps=12, size=64, seed=0):
@@ -45,7 +37,7 @@ def moving_scene(steps=12, size=64, seed=0):
 def test_number_size_and_rate(tmp_path, height, width, steps, fps):
     frames = np.full((steps, height, width, 3), 90, np.uint8)
     write_mp4(tmp_path / "a.mp4", frames, fps)
-    meta, found = decode(tmp_path / "a.mp4")
+    meta, found = decoded(tmp_path / "a.mp4")
     assert found.shape == (steps, height + height % 2, width + width % 2, 3)
     assert meta["fps"] == pytest.approx(fps, abs=0.01)
     assert meta["duration"] == pytest.approx(steps / fps, abs=0.02)
@@ -61,7 +53,7 @@ def test_flat_colours_come_back(tmp_path, colour):
     frames = np.empty((4, 64, 64, 3), np.uint8)
     frames[:] = colour
     write_mp4(tmp_path / "a.mp4", frames, 15)
-    _, found = decode(tmp_path / "a.mp4")
+    _, found = decoded(tmp_path / "a.mp4")
     assert np.abs(found.astype(int) - colour).max() <= 4
 
 
@@ -82,7 +74,7 @@ def test_odd_sizes_are_padded_and_never_resized(tmp_path):
     ramp = np.arange(0, 246, 6, dtype=np.uint8)
     frames = np.broadcast_to(ramp[None, None, :, None], (3, 33, 41, 3))
     write_mp4(tmp_path / "a.mp4", frames, 15)
-    _, found = decode(tmp_path / "a.mp4")
+    _, found = decoded(tmp_path / "a.mp4")
     assert np.abs(found[:, :33, :41].astype(int) - frames).max() <= 8
     assert np.abs(found[:, 33, :41].astype(int) - frames[:, -1]).max() <= 8
 
@@ -93,7 +85,7 @@ def test_the_explained_grid_stays_sharp(tmp_path):
     rows = prediction_rows(truth, prediction)
     frames = explained_grid(rows, 6, Caption("run", "1692", "image"))
     write_mp4(tmp_path / "a.mp4", frames, 15)
-    _, found = decode(tmp_path / "a.mp4")
+    _, found = decoded(tmp_path / "a.mp4")
     assert found.shape == frames.shape
     error = np.square(found.astype(np.float64) - frames).mean()
     assert 10 * np.log10(255**2 / error) >= 40
@@ -205,7 +197,7 @@ def test_a_signal_while_encoding_leaves_no_partial_file(tmp_path, number, status
 
 def test_rates_that_are_not_whole(tmp_path):
     write_mp4(tmp_path / "a.mp4", np.zeros((30, 16, 16, 3), np.uint8), 30000 / 1001)
-    meta, _ = decode(tmp_path / "a.mp4")
+    meta, _ = decoded(tmp_path / "a.mp4")
     assert meta["fps"] == pytest.approx(float(Fraction(30000, 1001)), abs=0.01)
 
 

@@ -19,6 +19,10 @@ from tests.conftest import ROOT
 from .conftest import add_checkpoint, batch_of
 from .test_batch import results, statuses
 
+# Ray starts its processes with a fork. The command that does so has not imported jax by then; here
+# other tests of the same process have.
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+
 
 @pytest.fixture
 def ray(monkeypatch):
