@@ -10,9 +10,9 @@
   channel_axis=-1`. Where an image is less than 11 pixels wide or high, the window shrinks on
   that side to the largest odd number that fits, its weights again summing to one.
 
-Averages over windows come in two kinds that differ by Jensen's inequality: `per_step(psnr(…))`
-is the mean of the frames' PSNR, `psnr_of(per_step(mse(…)))` the PSNR of their mean MSE. The
-second is lower, and less swayed by a few near-perfect frames.
+Averages of PSNR come in two kinds that differ by Jensen's inequality: the mean of the frames'
+PSNR, and the PSNR of their mean MSE, which reports show. The second is lower, and less swayed by a
+few near-perfect frames.
 """
 
 from collections.abc import Callable, Iterator
@@ -45,11 +45,6 @@ def mae(truth: Video, prediction: Video) -> PerFrame:
     return _per_frame(lambda x, y: _per_image(np.abs(x - y)), truth, prediction)
 
 
-def psnr(truth: Video, prediction: Video) -> PerFrame:
-    """Peak signal-to-noise ratio in dB, at most 100: (B, T, H, W, C) twice -> (B, T)."""
-    return psnr_of(mse(truth, prediction))
-
-
 def psnr_of(error: PerFrame) -> PerFrame:
     """The PSNR in dB of a mean squared error of any shape, at most 100."""
     return np.asarray(-10 * np.log10(np.maximum(error, MSE_FLOOR)))
@@ -58,28 +53,6 @@ def psnr_of(error: PerFrame) -> PerFrame:
 def ssim(truth: Video, prediction: Video) -> PerFrame:
     """Structural similarity, 1 for equal frames: (B, T, H, W, C) twice -> (B, T)."""
     return _per_frame(_ssim, truth, prediction)
-
-
-def persistence(truth: Video, context: int) -> Video:
-    """The forecast of one who only repeats what was last seen: (B, T, H, W, C) -> the same.
-
-    Over the imagined part that is frame `context - 1`. Over the context, where every frame is
-    seen in its turn, it is the frame before; step 0 has none and repeats itself, so its error
-    is zero and says nothing.
-    """
-    assert 1 <= context <= truth.shape[1], f"context {context} of {truth.shape[1]} steps"
-    seen = np.maximum(np.minimum(np.arange(truth.shape[1]), context) - 1, 0)
-    return truth[:, seen]
-
-
-def split(per_frame: PerFrame, context: int) -> tuple[PerFrame, PerFrame]:
-    """(…, T) -> the context's (…, context) and the imagined (…, T - context)."""
-    return per_frame[..., :context], per_frame[..., context:]
-
-
-def per_step(per_frame: PerFrame) -> PerFrame:
-    """The mean over windows: (B, T) -> (T,)."""
-    return np.asarray(per_frame.mean(axis=0, dtype=np.float64))
 
 
 def _per_frame(

@@ -13,7 +13,6 @@ Means are over windows; intervals as `statistics.ratio` makes them.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -22,25 +21,16 @@ from openloop_cli.measures.statistics import (
     Interval,
     interval,
     mean_over_windows,
-    paired_ratios,
     ratio,
 )
 
-# An MSE of images in [0, 1] that nobody sees: 100 dB, where `metrics.psnr` ends too.
+# An MSE of images in [0, 1] that nobody sees: 100 dB, where `metrics.psnr_of` ends too.
 INVISIBLE = 1e-10
 # Errors are measured in float32: a difference that is smaller, relative to them, is rounding.
 _ROUNDING = 1e-6
 
 NOTHING_MOVED = "nothing moved beyond noise"
 DECODER = "the decoder does not show what moves"
-
-
-class Errors(NamedTuple):
-    """What skill is made of, each (B, H)."""
-
-    error: PerFrame
-    floor: PerFrame
-    persistence: PerFrame
 
 
 @dataclass(frozen=True)
@@ -169,21 +159,6 @@ def reconstruction_skill(
         np.asarray(1 - x if shows else np.nan) for x in (left.mean, left.high, left.low)
     )
     return Interval(value, low, high, left.count)
-
-
-def skill_change(new: Errors, old: Errors, *, level: float = 0.95, seed: int = 0) -> Interval:
-    """skill(new) - skill(old) at each step, over the same windows: (B, H) -> (H,).
-
-    For a test of whether there is a change (`statistics.paired_ratios`). It says nothing about
-    where skill is undefined: look at both. Errors averaged over steps, (B, 1), give the change
-    of the skill over all steps.
-    """
-    parts = [
-        (np.asarray(x.error, np.float64) - x.floor, np.asarray(x.persistence, np.float64) - x.floor)
-        for x in (old, new)
-    ]
-    # Skill is one minus the ratio: old and new change places.
-    return paired_ratios(parts[0], parts[1], level=level, seed=seed)
 
 
 def _moved(

@@ -101,45 +101,6 @@ def ratio(
     return _shaped(numerator, value, low, high, (~missing).sum(1))
 
 
-def paired(
-    a: Array, b: Array, *, level: float = 0.95, resamples: int | None = None, seed: int = 0
-) -> Interval:
-    """mean(a - b) over the windows that both measured, in the same order: (B, …) twice -> (…).
-
-    Differences within a window cancel what makes windows hard or easy.
-    """
-    assert a.shape == b.shape, f"{a.shape} against {b.shape}: not the same windows"
-    difference = np.asarray(a, np.float64) - np.asarray(b, np.float64)
-    return interval(difference, level=level, resamples=resamples, seed=seed)
-
-
-def paired_ratios(
-    a: tuple[Array, Array],
-    b: tuple[Array, Array],
-    *,
-    level: float = 0.95,
-    resamples: int | None = None,
-    seed: int = 0,
-) -> Interval:
-    """ratio(a) - ratio(b) over the same windows: two (numerator, denominator), (B, …) -> (…).
-
-    To first order a ratio moves with the mean of (numerator - ratio · denominator) /
-    mean(denominator) (delta method); the interval is that of the difference of the two. It holds
-    its level where the ratios are equal, which is what a test for a change asks, and a few points
-    less where they lie far apart.
-    """
-    missing = np.isnan(np.stack([*a, *b])).any(0)
-    parts = [np.where(missing, np.nan, x) for x in (*a, *b)]
-    means = [mean_over_windows(x) for x in parts]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        values = [means[0] / means[1], means[2] / means[3]]
-        linear = [
-            value + (n - value * d) / mean
-            for value, n, d, mean in zip(values, parts[::2], parts[1::2], means[1::2], strict=True)
-        ]
-        return interval(linear[0] - linear[1], level=level, resamples=resamples, seed=seed)
-
-
 def mean_over_windows(per_window: Array) -> Array:
     """The mean over the windows that are not NaN, NaN where none is left: (B, …) -> (…)."""
     count = (~np.isnan(per_window)).sum(0)

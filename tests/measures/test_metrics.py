@@ -103,7 +103,7 @@ def test_mse_and_mae_by_hand():
 def test_psnr_agrees_with_scikit_image():
     skimage = pytest.importorskip("skimage.metrics")
     truth, prediction = pair(8, (2, 2, 16, 16, 3))
-    found = metrics.psnr(truth, prediction)
+    found = metrics.psnr_of(metrics.mse(truth, prediction))
     for b, t in np.ndindex(2, 2):
         expected = skimage.peak_signal_noise_ratio(truth[b, t], prediction[b, t], data_range=1)
         assert found[b, t] == pytest.approx(expected, abs=1e-3)
@@ -111,14 +111,14 @@ def test_psnr_agrees_with_scikit_image():
 
 def test_psnr_of_equal_frames_is_capped_and_finite():
     truth, _ = pair(9, (1, 2, 8, 8, 3))
-    np.testing.assert_allclose(metrics.psnr(truth, truth), 100)
+    np.testing.assert_allclose(metrics.psnr_of(metrics.mse(truth, truth)), 100)
 
 
 def test_the_two_averages_of_psnr_differ_as_stated():
     truth, prediction = pair(10, (4, 3, 8, 8, 1))
     prediction[0] = truth[0]
-    mean_psnr = metrics.per_step(metrics.psnr(truth, prediction))
-    psnr_of_mean = metrics.psnr_of(metrics.per_step(metrics.mse(truth, prediction)))
+    error = metrics.mse(truth, prediction)
+    mean_psnr, psnr_of_mean = metrics.psnr_of(error).mean(0), metrics.psnr_of(error.mean(0))
     assert mean_psnr.shape == psnr_of_mean.shape == (3,)
     assert (psnr_of_mean < mean_psnr).all()
 
@@ -142,18 +142,3 @@ def test_bytes_are_our_own_bug():
     video = np.zeros((1, 1, 4, 4, 3), np.uint8)
     with pytest.raises(AssertionError, match="floats"):
         metrics.mse(video, video)
-
-
-def test_persistence_repeats_the_last_seen_frame():
-    truth = np.arange(6, dtype=np.float32).reshape(1, 6, 1, 1, 1)
-    assert metrics.persistence(truth, 3).ravel().tolist() == [0, 0, 1, 2, 2, 2]
-    assert metrics.persistence(truth, 1).ravel().tolist() == [0, 0, 0, 0, 0, 0]
-    assert metrics.persistence(truth, 6).ravel().tolist() == [0, 0, 1, 2, 3, 4]
-
-
-def test_split_is_context_then_imagined():
-    per_frame = np.arange(10.0).reshape(2, 5)
-    context, imagined = metrics.split(per_frame, 2)
-    assert context.tolist() == [[0, 1], [5, 6]]
-    assert imagined.tolist() == [[2, 3, 4], [7, 8, 9]]
-    assert metrics.per_step(imagined).tolist() == [4.5, 5.5, 6.5]

@@ -10,13 +10,16 @@ from openloop_cli.measures import resampling
 from openloop_cli.measures.statistics import (
     familywise,
     interval,
-    paired,
-    paired_ratios,
     ratio,
     verdict,
 )
 
 RUNS = 2500
+
+
+def paired(a, b, **options):
+    """The change between two measurements of the same windows."""
+    return interval(a - b, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -189,11 +192,6 @@ def test_a_checkpoint_is_the_same_as_itself():
     assert verdict(paired(a[:1], a[:1] + 1), lower_is_better=True) == "same"
 
 
-def test_other_windows_cannot_be_paired():
-    with pytest.raises(AssertionError, match="same windows"):
-        paired(np.ones(4), np.ones(5))
-
-
 def seeds(runs, numbers, windows=16, seed=11):
     """Two measurements of each window that differ by luck: (windows, runs, numbers) twice.
 
@@ -313,45 +311,6 @@ def test_a_window_missing_in_one_part_of_a_ratio_is_left_out_of_both():
     found, alone = ratio(holes, below), ratio(np.delete(above, 2, 0), np.delete(below, 2, 0))
     assert found.count[0] == 9
     assert found.low[0] == pytest.approx(alone.low[0], rel=1e-12)
-
-
-def twice(runs, *, seed, lost=(0.4, 0.4)):
-    """Two models in the same 16 windows: numerator, denominator of each. Only luck differs."""
-    rng = np.random.default_rng(seed)
-    moved = np.exp(0.5 * rng.standard_normal((16, runs)) - 0.125)
-
-    def measure(lost):
-        below = moved + 0.2 * rng.standard_normal(moved.shape)
-        return lost * below * np.exp(0.5 * rng.standard_normal(moved.shape) - 0.125), below
-
-    return measure(lost[0]), measure(lost[1])
-
-
-def test_a_change_of_ratios_by_hand():
-    a, b = twice(3, seed=19)
-    a[0][4, 1] = np.nan
-    found = paired_ratios(a, b)
-    left = np.delete(np.arange(16), 4)
-    for run, rows in ((0, slice(None)), (1, left)):
-        means = [x[rows, run].mean() for x in (*a, *b)]
-        expected = means[0] / means[1] - means[2] / means[3]
-        assert found.mean[run] == pytest.approx(expected, rel=1e-9)
-    assert found.count.tolist() == [16, 15, 16]
-    same = paired_ratios(b, b)
-    assert not same.low.any()
-    assert not same.high.any()
-
-
-def test_no_change_of_ratios_is_seldom_called_one():
-    a, b = twice(RUNS, seed=20)
-    found = paired_ratios(a, b)
-    assert 0.92 <= covered(found, 0) <= 0.98
-    assert (found.low > 0).mean() <= 0.05
-
-
-def test_a_change_of_ratios_is_found():
-    found = paired_ratios(*twice(100, seed=21, lost=(0.9, 0.2)))
-    assert (found.low > 0).mean() > 0.9
 
 
 def test_levels_beyond_the_resamples_in_reach_are_judged_by_the_farthest_one():
