@@ -11,6 +11,7 @@ Format version 1 held those arrays in the JSON itself. It is still read, and bec
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,9 +24,10 @@ from openloop_cli.arrays import Array
 from openloop_cli.errors import MetricsError, RemoteError, ReplayError
 from openloop_cli.replay.npz import open_npz, read_steps
 from openloop_cli.results import schema
-from openloop_cli.storage import RemotePath, place
+from openloop_cli.storage import RemotePath, place, remote
 from openloop_cli.storage.atomic import atomic_path
 from openloop_cli.storage.npz import npz_bytes
+from openloop_cli.text import clean
 
 FORMAT, VERSION = "openloop-metrics", 2
 DIGITS, STEP_DIGITS = 7, 5
@@ -176,7 +178,10 @@ def _read_windows(path: Path, tree: Mapping[str, Any]) -> dict[tuple[str, ...], 
     length = len(tree["rollout"]["windows"])
     try:
         members = open_npz(beside, length)
-        if any(x.dtype.kind != "f" or x.size > MAX_BYTES for x in members.values()):
+        # All of them together: a small file can declare many arrays that unpack to a lot each.
+        if sum(x.size for x in members.values()) > MAX_BYTES:
+            raise ReplayError("it unpacks to too many bytes")
+        if any(x.dtype.kind != "f" for x in members.values()):
             raise ReplayError("it holds other things than numbers of windows")
         found = read_steps(beside, members.values(), [(0, length)])
     except (ReplayError, RemoteError) as error:
@@ -192,13 +197,15 @@ def _plain_name(path: Path, name: str) -> str:
 
 
 def _put(tree: dict[str, Any], names: tuple[str, ...], array: Array) -> None:
-    for name in names[:-1]:
-        if name not in tree and name != PER_WINDOW:
+    """Into the group `per_window` that it is named after; elsewhere no array replaces anything."""
+    if len(names) < 2 or names[-2] != PER_WINDOW:
+        return
+    for name in names[:-2]:
+        below = tree.get(name)
+        if not isinstance(below, dict):
             return  # of something that is not in this report
-        tree = tree.setdefault(name, {})
-        if not isinstance(tree, dict):
-            return
-    tree[names[-1]] = array
+        tree = below
+    tree.setdefault(PER_WINDOW, {})[names[-1]] = array
 
 
 def _upgraded(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -219,11 +226,16 @@ def _upgraded_key(found: Any) -> Any:
 
 def _parsed(path: Path) -> Any:
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise MetricsError(f"{path}: {size} bytes, too large for a metrics.json")
+        if remote(path):
+            data = path.read_bytes()
+        else:
+            with path.open("rb") as file:  # a pipe tells no size beforehand
+                data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise MetricsError(f"{path}: more than {MAX_BYTES >> 20} MiB are no metrics.json")
         return json.loads(
-            path.read_text(encoding="utf-8"),
+            data.decode("utf-8"),
+            object_pairs_hook=_each_once,
             parse_constant=_refuse_constant,
             parse_float=_finite,
             parse_int=_whole,
@@ -232,6 +244,15 @@ def _parsed(path: Path) -> Any:
         raise MetricsError(f"{path}: cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise MetricsError(f"{path}: not JSON: {_reason(error)}", hint=_WROTE) from None
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON leaves open which of two equal names counts; a file of ours has none."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"{clean(twice, 60)!r} stands there twice")
+    return found
 
 
 def _refuse_constant(name: str) -> float:

@@ -43,8 +43,7 @@ def metrics_schema() -> dict[str, Any]:
 
 
 def _problems(value: Any, rule: Mapping[str, Any], place: tuple[str, ...]) -> Iterator[str]:
-    if "$ref" in rule:
-        rule = metrics_schema()["$defs"][rule["$ref"].rpartition("/")[2]]
+    rule = _resolved(rule)
     kinds = rule.get("type")
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if kinds and not any(_is(value, kind) for kind in kinds):
@@ -58,7 +57,7 @@ def _problems(value: Any, rule: Mapping[str, Any], place: tuple[str, ...]) -> It
     if isinstance(value, list):
         if len(value) < rule.get("minItems", 0):
             yield f"{_path(place)}: expected {rule['minItems']} or more, found {len(value)}"
-        if "items" in rule:
+        if "items" in rule and not _all_of_a_kind(value, rule["items"]):
             for index, item in enumerate(value):
                 yield from _problems(item, rule["items"], (*place, str(index)))
     if isinstance(value, dict):
@@ -76,6 +75,22 @@ def _members(
             below = next((x for form, x in patterns.items() if re.search(form, name)), others)
         if isinstance(below, Mapping):
             yield from _problems(item, below, (*place, name))
+
+
+def _resolved(rule: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in rule:
+        return rule
+    named: Mapping[str, Any] = metrics_schema()["$defs"][rule["$ref"].rpartition("/")[2]]
+    return named
+
+
+def _all_of_a_kind(value: list[Any], rule: Mapping[str, Any]) -> bool:
+    """Whether all items are plainly right, at a glance: most of a file is lists of numbers."""
+    rule = _resolved(rule)
+    if not rule.keys() <= {"type", "description"}:
+        return False
+    kinds = rule["type"] if isinstance(rule["type"], list) else [rule["type"]]
+    return set(map(type, value)) <= {kind for name in kinds for kind in _TYPES[name]}
 
 
 def _is(value: Any, kind: str) -> bool:
