@@ -1,0 +1,1 @@
+"""One central logger for many processes."""
