@@ -138,7 +138,12 @@ class Report:
             raise OutputError(
                 "a DataFrame needs pandas, which is not installed", hint="pip install pandas"
             ) from None
-        whole = {"run": {"name": self.name}, "checkpoint": {"step": self.step}, **self.tree}
+        whole = {
+            "run": {"name": self.name},
+            "checkpoint": {"step": self.step},
+            "rollout": {"context": self.loop.context},
+            **self.tree,
+        }
         return pandas.DataFrame(list(metrics_rows(plain(whole))), columns=TableRow._fields)
 
     def __repr__(self) -> str:

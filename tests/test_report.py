@@ -1,12 +1,19 @@
 """What a report draws: images, vectors where asked for or where there is nothing else."""
 
+import csv
+import io
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from openloop_cli.config import ModelConfig
 from openloop_cli.draw.grid import LINES_NOTE, Caption, Lines, line_frames
-from openloop_cli.errors import OptionError
+from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.reporting import make_report
+from openloop_cli.results.metrics_file import read_metrics, write_metrics
+from openloop_cli.results.table import TableRow, csv_text, metrics_rows
 from openloop_cli.rollout.result import Futures, OpenLoop, Trace
 
 B, T, C = 3, 6, 2
@@ -82,3 +89,33 @@ def test_the_reference_draws_no_vectors():
 def test_an_unknown_key_is_told():
     with pytest.raises(OptionError, match="key 'jump': the run observes pose"):
         report("pose", asked=("jump",))
+
+
+def test_a_frame_holds_the_rows_of_the_table(tmp_path, monkeypatch):
+    """Also where pandas is not installed: what it would be given."""
+    made = report("image", "pose")
+    frame = lambda rows, columns: (rows, columns)  # noqa: E731
+    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=frame))
+    rows, columns = made.to_frame()
+    assert columns == TableRow._fields
+    tree = {"format": "openloop-metrics", "version": 2, **made.tree}
+    tree |= {"run": {"name": "run"}, "checkpoint": {"step": 1692}}
+    tree["rollout"] = {"windows": list(made.loop.ids), "length": T, "context": C}
+    write_metrics(tmp_path / "m.json", tree)
+    assert rows == list(metrics_rows(read_metrics(tmp_path / "m.json")))
+    assert len(list(csv.reader(io.StringIO(csv_text(rows))))) == len(rows) + 1
+    assert {row.key for row in rows} >= {"image", "pose", "reward"}
+
+
+def test_a_real_frame():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    found = report("pose").to_frame()
+    assert isinstance(found, pandas.DataFrame)
+    whole = found[(found.key == "pose") & (found.path == "model") & found.lead.isna()]
+    assert set(whole.metric) == {"mse", "mae", "symlog_mse"}
+
+
+def test_without_pandas_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(OutputError, match="needs pandas"):
+        report("pose").to_frame()

@@ -40,10 +40,28 @@ def _print_tables(console: Console, comparison: Comparison) -> None:
         console.print(Text.assemble((clean(key), "bold"), (f"  {unit}" * bool(unit), "dim")))
         console.print(_table([entry.label for entry in comparison.entries], rows))
         console.print()
+    if (differences := _differences(comparison)).row_count:
+        console.print(differences)
+        console.print()
     how = "paired bootstrap over windows" if comparison.paired else "independent windows"
     reference = comparison.entries[comparison.against].label
-    marks = f"▲ better, ▼ worse than {reference} ({how}, 95 % for all marks together)"
-    console.print(Text(marks, "dim"))
+    console.print(Text(f"▲ better, ▼ worse than {reference}", "dim"))
+    console.print(Text(f"{how}, 95 % for all marks together", "dim"))
+
+
+def _differences(comparison: Comparison) -> Table:
+    """By how much the marked numbers differ from the reference's, with the intervals."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("difference", "", "", "95 % interval"):
+        table.add_column(title)
+    for index, entry in enumerate(comparison.entries):
+        for row in comparison.rows:
+            change = row.cells[index]
+            if mark(change) and change.text:
+                number, _, ends = change.text.partition(" ")
+                name = Text(f"{clean(row.key)} {row.title}")
+                table.add_row(Text(entry.label), name, Text(number), Text(ends.strip("()")))
+    return table
 
 
 def _table(labels: list[str], rows: list[Row]) -> Table:

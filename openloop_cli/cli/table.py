@@ -25,7 +25,7 @@ def table(
             parser=path,
             metavar="FILE",
             help="Table .csv, or .parquet with openloop[parquet]",
-            show_default="CSV on stdout",
+            show_default="CSV on stdout, as with -",
         ),
     ] = None,
     quiet: Quiet = False,
@@ -39,6 +39,7 @@ def table(
     from openloop_cli.results.table import csv_text, metrics_rows, parquet_bytes
     from openloop_cli.storage.atomic import write_bytes
 
+    out = None if out is not None and str(out) == "-" else out
     kind = out.suffix.lower() if out else ".csv"
     if kind not in (".csv", ".parquet"):
         raise OptionError(f"--out {out}: unsupported extension", hint="use .csv or .parquet")

@@ -77,12 +77,19 @@ class Comparison:
             return f"{self.entries[self.against].label}: nothing to compare with"
         if len(others) == 1:
             return self._of_two(rows, others[0])
-        found = [_overall(rows, i) for i in others]
+        found = [self.overall[i] for i in others]
         better, worse = found.count("better"), found.count("worse")
         return (
             f"{key}: of {len(others)} checkpoints {better} better, {worse} worse than"
             f" {self.entries[self.against].label}, {len(others) - better - worse} not told apart"
         )
+
+    @property
+    def overall(self) -> tuple[str, ...]:
+        """What came out for each checkpoint: `better` or `worse` than the reference, `same` where
+        they are not told apart; by the first observation key, as `verdict`."""
+        rows = [row for row in self.rows if row.key == self.rows[0].key]
+        return tuple(_overall(rows, i) for i in range(len(self.entries)))
 
     def _of_two(self, rows: Sequence["Row"], other: int) -> str:
         overall, key = _overall(rows, other), rows[0].key
@@ -141,6 +148,13 @@ def cell_text(row: Row, index: int) -> str:
     if row.title == HORIZON:
         return f"{'≥ ' if row.at_least[index] else ''}{value:.0f}"
     return METRICS[row.metric].shown(value) if row.metric in METRICS else f"{value:.3g}"
+
+
+def cell_words(row: Row, index: int) -> str:
+    """The same with what it says against the reference: `26.1 ▼ worse -5.8 (-8.7 to -2.4)`."""
+    change = row.cells[index]
+    sign = f"{mark(change)} {change.verdict}" if mark(change) else ""
+    return " ".join(part for part in (cell_text(row, index), sign, change.text) if part)
 
 
 def _overall(rows: Sequence[Row], index: int) -> str:

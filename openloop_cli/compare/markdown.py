@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from openloop_cli.compare.check import Finding, number_text, verdict_text
-from openloop_cli.compare.compare import Comparison, Row, cell_text, mark
+from openloop_cli.compare.compare import Comparison, cell_words
 from openloop_cli.errors import OutputError
 from openloop_cli.storage.atomic import write_text
 from openloop_cli.text import markdown
@@ -78,7 +78,7 @@ def comparison_markdown(comparison: Comparison) -> str:
         lines += ["", f"#### {markdown(key)}" + f": {unit}" * bool(unit), ""]
         lines += _head("checkpoint", *(row.title for row in rows))
         lines += [
-            _line(markdown(entry.label), *(_cell(row, index) for row in rows))
+            _line(markdown(entry.label), *(cell_words(row, index) for row in rows))
             for index, entry in enumerate(comparison.entries)
         ]
     return "\n".join([*lines, "", *legend(comparison), ""])
@@ -88,7 +88,10 @@ def legend(comparison: Comparison) -> list[str]:
     """What the marks mean, and what was compared in spite of a difference."""
     how = "paired bootstrap over the same windows" if comparison.paired else "independent windows"
     reference = markdown(comparison.entries[comparison.against].label)
-    lines = [f"▲ better, ▼ worse than {reference} ({how}, 95 % for all marks together)."]
+    lines = [
+        f"▲ better, ▼ worse than {reference}, with the difference and its interval ({how}, 95 % for"
+        " all marks together)."
+    ]
     return lines + [f"Note: {markdown(note)}." for note in comparison.notes]
 
 
@@ -97,12 +100,6 @@ def _check_line(finding: Finding) -> str:
     value = number_text(finding.value)
     return _line(result, *(markdown(x) for x in (finding.name, value, finding.expected,
                  finding.reason)))  # fmt: skip
-
-
-def _cell(row: Row, index: int) -> str:
-    change = row.cells[index]
-    words = f" {mark(change)} {change.verdict}" if mark(change) else ""
-    return cell_text(row, index) + words
 
 
 def _head(*names: str) -> list[str]:

@@ -19,7 +19,10 @@ def comparison_tree(comparison: Comparison) -> dict[str, Any]:
         "format": FORMAT,
         "version": VERSION,
         "openloop": openloop_cli.__version__,
-        "checkpoints": [_who(entry) for entry in comparison.entries],
+        "checkpoints": [
+            {**_who(entry), "verdict": overall}
+            for entry, overall in zip(comparison.entries, comparison.overall, strict=True)
+        ],
         "against": comparison.against,
         "paired": comparison.paired,
         "level": LEVEL,

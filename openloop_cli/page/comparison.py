@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from openloop_cli.arrays import Array
-from openloop_cli.compare.compare import Comparison, Row, cell_text, mark
+from openloop_cli.compare.compare import Comparison, cell_words
 from openloop_cli.draw.grid import image_row
 from openloop_cli.page import (
     Media,
@@ -76,17 +76,11 @@ def _table(comparison: Comparison, key: str, note: str) -> Table:
         title=f"{clean(key)}: {unit}" if unit else clean(key),
         columns=["checkpoint", *(row.title for row in rows)],
         rows=[
-            [entry.label, *(_cell(row, index) for row in rows)]
+            [entry.label, *(cell_words(row, index) for row in rows)]
             for index, entry in enumerate(comparison.entries)
         ],
         note=note,
     )
-
-
-def _cell(row: Row, index: int) -> str:
-    change = row.cells[index]
-    parts = [cell_text(row, index), mark(change), change.verdict * bool(mark(change)), change.text]
-    return " ".join(part for part in parts if part)
 
 
 def _media(

@@ -205,7 +205,9 @@ def _put(tree: dict[str, Any], names: tuple[str, ...], array: Array) -> None:
         if not isinstance(below, dict):
             return  # of something that is not in this report
         tree = below
-    tree.setdefault(PER_WINDOW, {})[names[-1]] = array
+    if not isinstance(tree.get(PER_WINDOW), dict):
+        tree[PER_WINDOW] = {}
+    tree[PER_WINDOW][names[-1]] = array
 
 
 def _upgraded(tree: Mapping[str, Any]) -> dict[str, Any]:

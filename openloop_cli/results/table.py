@@ -15,11 +15,12 @@ class TableRow(NamedTuple):
 
     Attributes:
       run, step: The run's name and the checkpoint's environment step.
-      key: The observation key, a head (`reward`, `continue`, `value`), or `losses`.
-      metric: Such as `psnr`, `skill` or `useful_horizon`; of losses their name.
+      key: The observation key, a head (`reward`, `continue`, `value`), `latent`, or `losses`.
+      metric: Such as `psnr`, `skill` or `useful_horizon`; of losses their name; `mean` of what a
+        head says (`model`) and of what came (`recorded`).
       path: What was measured: `model`, `floor`, `persistence`, …; `context` before it says that it
         is of the context steps.
-      lead: The imagined step from 1; empty for the mean over all of them.
+      lead: The imagined step from 1, context steps from 0 downwards; empty for the mean over all.
       value, low, high: The number and the ends of its 95 % interval over windows.
     """
 
@@ -37,9 +38,11 @@ class TableRow(NamedTuple):
 def metrics_rows(tree: Tree) -> Iterator[TableRow]:
     """All numbers of a metrics tree, as far as it has them."""
     run, step = _part(tree, "run").get("name"), _part(tree, "checkpoint").get("step")
+    context = _part(tree, "rollout").get("context", 0)
 
-    def rows(key: str, metric: str, path: str, series: Any) -> Iterator[TableRow]:
-        for lead, value, low, high in _numbers(_part(series)):
+    def rows(key: str, metric: str, path: str, series: Any, first: int = 1) -> Iterator[TableRow]:
+        for index, value, low, high in _numbers(_part(series)):
+            lead = None if index is None else first + index
             yield TableRow(run, step, key, metric, path, lead, value, low, high)
 
     for key, found in _part(tree, "observations").items():
@@ -48,7 +51,9 @@ def metrics_rows(tree: Tree) -> Iterator[TableRow]:
                 yield from rows(key, metric, path, series)
         for path, numbers in _part(found, "context").items():
             for metric, series in _part(numbers).items():
-                yield from rows(key, metric, f"context {path}", {**_part(series), "per_step": []})
+                yield from rows(key, metric, f"context {path}", series, 1 - context)
+        for metric, series in _part(found, "spread").items():
+            yield from rows(key, metric, "futures_mean", series)
         for metric in ("skill", "reconstruction_skill"):
             yield from rows(key, metric, "model", _part(found, metric))
         horizon = _part(found, "useful_horizon")
@@ -57,6 +62,9 @@ def metrics_rows(tree: Tree) -> Iterator[TableRow]:
             yield TableRow(run, step, key, "useful_horizon", "model", None, horizon["steps"], *ends)
     for head in ("reward", "continue", "value"):
         yield from rows(head, "mae", "model", _part(tree, head, "imagined", "mae"))
+        yield from rows(head, "mae", "context model", _part(tree, head, "context", "mae"))
+        for name, path in (("predicted", "model"), ("recorded", "recorded")):
+            yield from rows(head, "mean", path, _part(tree, head, name), 1 - context)
     for name, series in _part(tree, "losses").items():
         yield from rows("losses", name, "model", series)
     yield from rows("latent", "drift", "model", _part(tree, "drift"))
@@ -95,7 +103,7 @@ def parquet_bytes(rows: Iterable[TableRow]) -> bytes:
 
 
 def _numbers(series: Tree) -> Iterator[tuple[int | None, Any, Any, Any]]:
-    """The mean, then each step."""
+    """The mean, then each step with its place."""
     if "mean" in series:
         # A skill's bounds are of its steps, a ratio's own are called low and high.
         ends = [series.get(f"mean_{end}", series.get(end)) for end in ("low", "high")]
@@ -103,7 +111,7 @@ def _numbers(series: Tree) -> Iterator[tuple[int | None, Any, Any, Any]]:
         yield None, series["mean"], low, high
     steps = series.get("per_step")
     for index, value in enumerate(steps if isinstance(steps, (list, tuple)) else ()):
-        yield index + 1, value, *(_at(series.get(end), index) for end in ("low", "high"))
+        yield index, value, *(_at(series.get(end), index) for end in ("low", "high"))
 
 
 def _at(values: Any, index: int) -> Any:

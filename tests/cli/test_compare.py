@@ -56,6 +56,11 @@ def test_the_table(pair):
     assert "▼" not in lines[2]
     assert "paired bootstrap" in done.stdout
     turned = openloop("compare", *pair, "--against", pair[1]).stdout
+    told = [x for x in done.stdout.splitlines() if "image skill" in x][-1].split()
+    assert told[:4] == ["step", "1,000", "image", "skill"]
+    change, low, high = (float(told[i]) for i in (4, 5, 7))
+    assert low < change < high < 0
+    assert max(map(len, done.stdout.splitlines())) <= 80
     assert turned.count("▲") == 5
     assert turned.count("▼") == 1
 
@@ -116,6 +121,7 @@ def test_the_sample_says_which_is_worse(sample_comparison):
     verdicts = {(row["key"], row["number"]): row["cells"][1]["verdict"] for row in tree["table"]}
     assert verdicts["image", "+1"] == verdicts["image", "+16"] == "worse"
     assert "better" not in verdicts.values()
+    assert [x["verdict"] for x in tree["checkpoints"]] == ["same", "worse"]
     assert tree["curves"]["by_step"]["image"]["steps"] == [1190, 3670]
     assert (sample_comparison / "files" / "comparison.md").is_file()
 

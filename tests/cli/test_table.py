@@ -52,6 +52,15 @@ def test_on_stdout(files):
     assert row["value"] == ("" if horizon is None else str(horizon))
 
 
+def test_steps_of_the_context_lead_up_to_0(files):
+    rows = table(openloop("table", OLD, "--out", "-").stdout)
+    tree = read_metrics(OLD)
+    context, length = tree["rollout"]["context"], tree["rollout"]["length"]
+    said = [x for x in rows if (x["key"], x["metric"], x["path"]) == ("reward", "mean", "model")]
+    assert [x["lead"] for x in said] == ["", *map(str, range(1 - context, length - context + 1))]
+    assert [float(x["value"]) for x in said[1:]] == tree["reward"]["predicted"]["per_step"]
+
+
 def test_a_name_is_no_formula_of_a_spreadsheet(files):
     assert table(openloop("table", files[0]).stdout)[0]["run"].startswith("'=cmd")
 

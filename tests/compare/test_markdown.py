@@ -3,7 +3,7 @@ import re
 import pytest
 
 from openloop_cli.compare.check import Finding
-from openloop_cli.compare.compare import compare
+from openloop_cli.compare.compare import cell_text, compare
 from openloop_cli.compare.markdown import (
     MAX_BYTES,
     append_check_markdown,
@@ -111,12 +111,18 @@ def test_a_comparison(tmp_path):
     assert rows[0] == ["checkpoint", "useful horizon", "skill", "+1", "+5", "+8"]
     assert [row[0] for row in rows[2:4]] == ["step 1", "step \\*2\\*"]
     assert rows[2][1] == "≥ 8"
-    assert rows[3][2].endswith(" ▼ worse")
+    sign, word, change, ends = rows[3][2].split(" ", 4)[1:]
+    assert (sign, word, change[0], ends[0], ends[-1]) == ("▼", "worse", "-", "(", ")")
+    assert rows[2][2] == value_of(found, "skill")
     assert rows[4:] == [["checkpoint", "imagined"], ["---", "---"], ["step 1", "0.1"],
                         ["step \\*2\\*", "0.1"]]  # fmt: skip
-    assert "▲ better, ▼ worse than step 1 (paired bootstrap" in text
+    assert "▲ better, ▼ worse than step 1, with the difference and its interval (paired" in text
     write_comparison_markdown(tmp_path / "c.md", found)
     assert (tmp_path / "c.md").read_text() == text
+
+
+def value_of(comparison, title):
+    return next(cell_text(row, 0) for row in comparison.rows if row.title == title)
 
 
 def test_text_without_signs_is_left_alone():
