@@ -4,9 +4,9 @@
     desk.write(written(arguments))
     desk.drain()     # everything since the last time, in order
 
-Pure: no clock, no file, no network. `add` and `tran` are the reference's methods; `write` is our own
-clients': entries that have a step already, with the client's id and a number, so that a message
-that comes again is not counted again.
+Pure: no clock, no file, no network. `add` and `tran` are the reference's methods; `write` is our
+own clients': entries that have a step already, with the client's id and a number, so that a
+message that comes again is not counted again.
 """
 
 from collections.abc import Mapping, Sequence

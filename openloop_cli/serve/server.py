@@ -17,7 +17,9 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from openloop_cli import wire
@@ -88,7 +90,7 @@ class Server:
             most_bytes=self.bounds.queue_bytes,
         )
         for body in state.kept():
-            self._desk.write(written(wire.unpack(wire.read_request(body).arguments)[:5]))
+            self._safely(partial(self._take_kept, body))
 
     @property
     def step(self) -> int:
@@ -121,10 +123,8 @@ class Server:
         """Serves until `stop` is set, then takes no more, flushes and saves."""
         saved = time.monotonic()
         while not stop.is_set():
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 0.25)
-            except TimeoutError:
-                pass
             now = time.monotonic()
             self.traffic.sweep(now)
             if now - self._flushed >= self._every.log:
@@ -258,6 +258,9 @@ class Server:
         self._safely(lambda: self._state.save(step, numbers))
         self._safely(self._state.forget)
 
+    def _take_kept(self, body: bytes) -> None:
+        self._desk.write(written(wire.unpack(wire.read_request(body).arguments)[:5]))
+
     def _save(self) -> None:
         self._state.save_step()
 
@@ -266,7 +269,7 @@ class Server:
         try:
             work()
         except Exception as error:  # noqa: BLE001
-            self._tell(f"writing failed: {type(error).__name__}: {clean(error, 300)}")
+            self._tell(f"failed: {type(error).__name__}: {clean(error, 300)}")
 
     def _own(self, now: float) -> dict[str, Any]:
         """`server/logger/*`, as the reference's server counts."""

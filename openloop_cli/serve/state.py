@@ -2,14 +2,14 @@
 
     <folder>/ckpt/logger/<time>/step.pkl, done   the step, in the reference's form
     <folder>/ckpt/logger/latest
-    <folder>/state.json                          the step and our own clients' numbers, at each flush
+    <folder>/state.json                          at each flush the step, our own clients' numbers
     <folder>/journal                             what our own clients sent since the last flush,
     <folder>/journal.writing                     and what a flush is writing at the moment
 
 A message of our own clients is in the journal before it is answered, so a hard kill loses none of
-them. After each flush the numbers are saved, and then its part of the journal goes: a message in it whose
-number is saved already is passed over. What is left is one gap: a kill between the outputs' writing
-and the saving of the numbers writes that interval's messages once more.
+them. After each flush the numbers are saved, and then its part of the journal goes: a message in
+it whose number is saved already is passed over. What is left is one gap: a kill between the
+outputs' writing and the saving of the numbers writes that interval's messages once more.
 
 The journal is a row of `uint64 length, uint32 CRC-32, bytes`; what is torn at its end is left out.
 """
