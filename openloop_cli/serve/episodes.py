@@ -208,7 +208,9 @@ class Episodes:
     def _film(self, episode: _Episode, frames: dict[str, np.ndarray]) -> None:
         for key, frame in frames.items():
             kept = episode.frames.setdefault(key, [])
-            if (kept and kept[0].shape != frame.shape) or len(kept) >= self.limits.frames or self._film_bytes + frame.nbytes > self.limits.video_bytes:
+            full = self._film_bytes + frame.nbytes > self.limits.video_bytes
+            other = bool(kept) and kept[0].shape != frame.shape
+            if full or other or len(kept) >= self.limits.frames:
                 self._drop("frames")
             else:
                 kept.append(frame.copy())  # a view would keep its whole message
