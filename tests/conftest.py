@@ -1,6 +1,7 @@
 """What several tests stand on: the genuine runs, where they are; programs compiled once for all."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # Most of the tests' time is compilation, and quick code is as right as fast code. What is compared
 # with the reference is compiled as users compile it: see `compiled_in_full`.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
+# A shell lets its background jobs ignore Ctrl-C, and theirs; tests send it to what they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)

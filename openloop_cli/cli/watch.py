@@ -67,8 +67,10 @@ def watch(
     from openloop_cli.cli.batch_view import watch_view
     from openloop_cli.cli.stopping import stopping_cleanly
     from openloop_cli.cli.terminal import say
+    from openloop_cli.jobs.outcome import Event
     from openloop_cli.jobs.watch import Watch, WatchJob
     from openloop_cli.results.outcome import FAILED
+    from openloop_cli.text import plural
 
     _yield_to_trainer(rollout.device)
     job = WatchJob(
@@ -85,10 +87,17 @@ def watch(
         force=folder.force,
         config=rollout.config,
     )
+    view, told = watch_view(quiet), []
+
+    def on_event(event: Event) -> None:
+        told.append(event)
+        view(event)
+
     with stopping_cleanly():
-        outcomes = Watch(job, watch_view(quiet)).run()
-    if once and not outcomes and not quiet:
-        say(f"{run}: no complete checkpoint")
+        outcomes = Watch(job, on_event).run()
+    if once and not told and not quiet:
+        before = f"nothing new, {plural(len(outcomes), 'checkpoint')} rendered before"
+        say(f"{run}: {before if outcomes else 'no complete checkpoint'}")
     if any(outcome.status == FAILED for outcome in outcomes):
         raise typer.Exit(1)
 

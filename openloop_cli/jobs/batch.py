@@ -12,13 +12,11 @@ from openloop_cli.jobs.loading import ReportJob, check_job
 from openloop_cli.jobs.outcome import Event, OnEvent
 from openloop_cli.jobs.plan import Item, make_items, shard_of
 from openloop_cli.jobs.records import (
-    forget,
     identify,
     look_up,
     made_from,
-    made_otherwise,
+    remember_failure,
     sweep,
-    write_record,
 )
 from openloop_cli.jobs.selection import Selection, forget_windows
 from openloop_cli.jobs.sources import Source
@@ -105,7 +103,9 @@ def run_batch(
     if rest:
         for outcome in engine(rest, job.folder, selection, on_event, job.force):
             outcomes[outcome.name] = outcome
-    _remember_failures(job.folder, rest, outcomes)
+    for item in rest:
+        if outcomes[item.name].status == FAILED:
+            remember_failure(job.folder, item, outcomes[item.name])
     return finish_batch(job, everything, outcomes, selection)
 
 
@@ -172,20 +172,6 @@ def finish_batch(
 def _elsewhere(item: Item, folder: Path) -> Outcome:
     """An item of another shard: what it left, or that it is awaited."""
     return look_up(folder, item) or Outcome(item.name, item.job.checkpoint, WAITING)
-
-
-def _remember_failures(folder: Path, items: Sequence[Item], outcomes: dict[str, Outcome]) -> None:
-    """For the index of other shards, and so that no older results pass for this checkpoint's."""
-    for item in items:
-        failed = outcomes[item.name].status == FAILED
-        # A mistaken option must not cost what was made with the right ones.
-        if failed and not made_otherwise(folder, item):
-            forget(folder, item)
-            try:
-                identity = identify(item.job)
-            except CheckpointError:
-                identity = {}
-            write_record(folder, item, identity, outcomes[item.name])
 
 
 def _compare(job: BatchJob, outcomes: Sequence[Outcome]) -> tuple[dict[str, Path], list[str]]:

@@ -7,7 +7,6 @@ when all of that is still so, and its metrics.json can be read and names the sam
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -25,7 +24,7 @@ from openloop_cli.jobs.sources import absolute
 from openloop_cli.results.metrics_file import read_metrics
 from openloop_cli.results.outcome import DONE, FAILED, SKIPPED, Outcome
 from openloop_cli.storage import RemotePath, each, place, remote
-from openloop_cli.storage.atomic import PARTIAL, write_text
+from openloop_cli.storage.atomic import sweep_partials, write_text
 
 FOLDER = ".openloop"
 VERSION = 1
@@ -77,6 +76,24 @@ def write_record(folder: Path, item: Item, identity: Identity, outcome: Outcome)
         "files": {name: [path.name, path.stat().st_size] for name, path in outcome.files.items()},
     }
     write_text(_path(folder, item.name), json.dumps(tree, indent=1) + "\n")
+
+
+def remember_failure(folder: Path, item: Item, outcome: Outcome) -> None:
+    """For the index of other shards, and so that no older results pass for this checkpoint's.
+
+    A mistaken option must not cost what was made with the right ones: then nothing is remembered.
+
+    Raises:
+      OutputError: The folder cannot be written.
+    """
+    if made_otherwise(folder, item):
+        return
+    forget(folder, item)
+    try:
+        identity = identify(item.job)
+    except CheckpointError:
+        identity = {}
+    write_record(folder, item, identity, outcome)
 
 
 def look_up(folder: Path, item: Item) -> Outcome | None:
@@ -136,18 +153,12 @@ def forget(folder: Path, item: Item) -> None:
     with suppress(OSError):
         _path(folder, item.name).unlink(missing_ok=True)
     sweep(folder, item.name)
-    sweep(folder / FOLDER, item.name)
 
 
 def sweep(folder: Path, name: str) -> None:
-    """Removes `.<name>….<random>.partial<suffix>`: of this name: others may be at work."""
-    if remote(folder):
-        return  # stores show nothing half written
-    with suppress(OSError):
-        for path in folder.glob(f".*{PARTIAL}*"):
-            stem = re.sub(r"\.[0-9a-f]{8}\.partial(\.\w+)?$", "", path.name[1:])
-            if stem == name or stem.startswith(f"{name}."):
-                path.unlink(missing_ok=True)
+    """Removes what killed processes left half written of an item, its record included."""
+    sweep_partials(folder, name)
+    sweep_partials(folder / FOLDER, name)
 
 
 def options_digest(job: ReportJob, folder: Path) -> str:

@@ -8,7 +8,6 @@ grown since. The windows of the replay at hand are read once and shared.
 import hashlib
 import json
 import os
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +25,7 @@ from openloop_cli.results.metrics_file import read_metrics
 from openloop_cli.results.outcome import FAILED, Chosen, Outcome
 from openloop_cli.run import Run
 from openloop_cli.storage import RemotePath, remote
-from openloop_cli.storage.atomic import PARTIAL, write_text
+from openloop_cli.storage.atomic import partial_name, write_text
 
 _PREFIX = "windows-"
 
@@ -153,7 +152,7 @@ class Selection:
         path = self._path(key)
         if (far := remote(path)) is not None:
             return self._keep_remote(far, chosen)
-        own = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{PARTIAL}.json")
+        own = partial_name(path)
         write_text(own, _text(chosen))
         try:
             os.link(own, path)

@@ -18,7 +18,7 @@ from openloop_cli.jobs.engines.local import run_local
 from openloop_cli.jobs.loading import ReportJob, check_job
 from openloop_cli.jobs.outcome import Event, OnEvent
 from openloop_cli.jobs.plan import Item, make_items
-from openloop_cli.jobs.records import forget, recorded, write_record
+from openloop_cli.jobs.records import recorded, remember_failure
 from openloop_cli.jobs.selection import Selection, forget_windows
 from openloop_cli.jobs.sources import Source
 from openloop_cli.page.index import JSON_NAME, Index, write_index
@@ -89,9 +89,19 @@ class Watch:
                 self._render(pending if every else pending[-1:])
             if self.job.once or self._reached():
                 break
+            if not pending:
+                self._tell_waiting()
             self.sleep(LOOK_EVERY)
         self._write_index()
         return list(self.outcomes.values())
+
+    def _tell_waiting(self) -> None:
+        """What comes next, or why nothing does; views tell the same thing once."""
+        if self.now() < self._not_before:
+            return  # for the replay, as was told
+        what = "the next complete checkpoint" if self.outcomes else "a complete checkpoint"
+        waiting = Outcome("", self.job.run, WAITING, f"for {what} in {self.job.run}")
+        self.on_event(Event("", WAITING, waiting))
 
     def _check(self) -> None:
         job = self.job
@@ -174,8 +184,7 @@ class Watch:
             self._ended[item.name] = before[item.name]
             self.outcomes[item.name] = outcome
             if outcome.status == FAILED:
-                forget(self.job.folder, item)
-                write_record(self.job.folder, item, {}, outcome)
+                remember_failure(self.job.folder, item, outcome)
         self.on_event(Event(item.name, outcome.status, outcome))
 
     def _reached(self) -> bool:

@@ -7,6 +7,7 @@ event (a run was killed while saving): it is skipped and told, once.
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from os.path import realpath
@@ -23,6 +24,8 @@ from openloop_cli.replay.npz import Member, open_npz, read_steps, warm_npz
 from openloop_cli.storage import each, place, remote
 
 _LOOKED_AT = 8
+# Steps of a chunk whose name is believed; the reference's default is 1024.
+_UNCHECKED = 1 << 16
 _FORM = "<time>-<uuid>-<succ>-<length>.npz"
 
 
@@ -69,11 +72,12 @@ class Replay:
             kept = chosen.setdefault(same_spelling(chunk.uuid), chunk)
             if kept is not chunk and _real(kept.path) != _real(chunk.path):
                 duplicates[chunk.path] = None
-        self.chunks = tuple(sorted(chosen.values(), key=lambda chunk: (chunk.time, chunk.uuid)))
         self.duplicates = tuple(duplicates)
         self.damaged: dict[Path, str] = {}
         self._opened: dict[Path, dict[str, Member]] = {}
         self._firsts: dict[Path, NDArray[np.bool_]] = {}
+        in_time = sorted(chosen.values(), key=lambda chunk: (chunk.time, chunk.uuid))
+        self.chunks = tuple(chunk for chunk in in_time if self._is_plausible(chunk))
 
     @cached_property
     def keys(self) -> dict[str, KeyInfo]:
@@ -86,6 +90,16 @@ class Replay:
         Else a chunk that lacks something and happens to be the first would speak for all.
         """
         self.__dict__.setdefault("keys", self._keys(tuple(names)))
+
+    def _is_plausible(self, chunk: ChunkInfo) -> bool:
+        """Whether the file can hold the steps that its name claims, where these are so many that
+        what is counted for each of them costs memory."""
+        if chunk.length <= _UNCHECKED:
+            return True
+        with suppress(ReplayError):  # it is remembered as damaged
+            self.open(chunk)
+            return True
+        return False
 
     def _keys(self, names: Sequence[str]) -> dict[str, KeyInfo]:
         first: dict[str, KeyInfo] | None = None

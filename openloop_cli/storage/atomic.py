@@ -3,20 +3,26 @@
 A result is written under another name in the same folder and renamed when it is done. Whatever
 ends the writing (an error, Ctrl-C, a polite kill) takes the unfinished file away again, and a
 file of that name from an earlier run stays as it was. Only a hard kill leaves one behind, named
-`.<name>.<random>.partial<suffix>`.
+`.<name>.<host>-<process>-<random>.partial<suffix>`; `sweep_partials` takes those away.
 
 A result for a store on the network is written to a temporary folder here and put there in one
 piece when it is done; stores show a file whole or not at all.
 """
 
 import errno
+import glob
+import hashlib
 import os
+import re
 import secrets
 import signal
+import socket
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -25,6 +31,11 @@ from openloop_cli.errors import OutputError, RemoteError
 from openloop_cli.storage import RemotePath, remote
 
 PARTIAL = ".partial"
+_PARTIAL_NAME = re.compile(
+    r"\.(?P<stem>.+?)\.((?P<host>[0-9a-f]{4})-(?P<pid>[0-9]{1,9})-)?[0-9a-f]{8}\.partial(\.\w+)?",
+    re.DOTALL,
+)
+_A_DAY = 86_400
 _POLITE = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
@@ -48,7 +59,7 @@ def atomic_path(path: Path, *, expected_bytes: int | None = None) -> Iterator[Pa
             yield local
         return
     target = resolved(path)
-    partial = _partial_name(target)
+    partial = partial_name(target)
     with _signals_raise():
         try:
             _check_target(path, target)
@@ -78,7 +89,7 @@ def check_writable(path: Path) -> None:
         with suppress(FileNotFoundError, NotADirectoryError):
             target.lstat()  # a name that is too long
         folder = next(folder for folder in target.parents if folder.exists())
-        probe = folder / _partial_name(target).name
+        probe = folder / partial_name(target).name
         try:
             _touch(probe)
         finally:
@@ -192,10 +203,48 @@ def _check_target(path: Path, target: Path) -> None:
         raise OutputError(f"{path}: expected a regular file, found something else there")
 
 
-def _partial_name(target: Path) -> Path:
+def sweep_partials(folder: Path, name: str) -> None:
+    """Removes the unfinished files of results called `name` or `name.…` whose writer was killed.
+
+    A writer that is alive, another batch in the same folder for one, keeps its own. One on another
+    machine cannot be asked: what it left goes after a day.
+    """
+    if remote(folder):
+        return  # stores show nothing half written
+    with suppress(OSError):
+        for path in folder.glob(f".{glob.escape(name)}.*{PARTIAL}*"):
+            found = _PARTIAL_NAME.fullmatch(path.name)
+            if found and (found["stem"] == name or found["stem"].startswith(f"{name}.")):
+                with suppress(OSError):
+                    # Before they told their writer, an earlier version wrote them.
+                    if not found["host"] or _is_left_behind(path, found["host"], int(found["pid"])):
+                        path.unlink(missing_ok=True)
+
+
+def partial_name(target: Path) -> Path:
+    """`.<name>.<host>-<process>-<random>.partial<suffix>` beside a file that is to be written."""
     # The name keeps its suffix, by which encoders know the kind, and stays below 255 bytes.
     stem = target.stem.encode(errors="ignore")[:180].decode(errors="ignore")
-    return target.parent / f".{stem}.{secrets.token_hex(4)}{PARTIAL}{target.suffix}"
+    own = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+    return target.parent / f".{stem}.{own}{PARTIAL}{target.suffix}"
+
+
+def _is_left_behind(path: Path, host: str, pid: int) -> bool:
+    if host != _host():
+        return time.time() - path.stat().st_mtime > _A_DAY
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # somebody else's
+        return False
+    return False
+
+
+@cache
+def _host() -> str:
+    """Four digits that tell this machine, or container, from the next."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
 
 
 def _explain(error: OSError, path: Path, written: int, expected: int | None) -> OutputError:

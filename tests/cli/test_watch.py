@@ -46,7 +46,8 @@ def test_beside_a_trainer_to_its_last_step(run, tmp_path):  # noqa: F811
     printed, told = process.communicate(timeout=60)
     assert (process.returncode, printed) == (0, "")
     lines = [line.split() for line in told.splitlines()]
-    assert [words[:4] for words in lines] == [
+    assert lines[0] == ["waiting", *f"for a complete checkpoint in {run}".split()]
+    assert [words[:4] for words in lines if words[0] != "waiting"] == [
         ["done", f"run-20270101T{number:06d}F000000", "step", f"{number}00"] for number in (1, 2, 3)
     ]
     assert json.loads((out / "index.json").read_text())["count"] == {"done": 3}
@@ -81,6 +82,25 @@ def test_once_says_so_where_there_is_nothing(run, tmp_path):  # noqa: F811
     printed, told = process.communicate(timeout=120)
     assert (process.returncode, printed) == (0, "")
     assert told == f"{run / 'empty'}: no complete checkpoint\n"
+
+
+def test_once_again_says_that_nothing_is_new(run, tmp_path):  # noqa: F811
+    list(Trainer(run).save())
+    options = [run, "--out-dir", tmp_path / "out", "--once"]
+    assert start(*options).communicate(timeout=120)[1].startswith("done ")
+    assert start(*options).communicate(timeout=120) == (
+        "",
+        f"{run}: nothing new, 1 checkpoint rendered before\n",
+    )
+
+
+def test_a_typo_costs_no_results(run, tmp_path):  # noqa: F811
+    list(Trainer(run).save())
+    options = [run, "--out-dir", tmp_path / "out", "--once"]
+    start(*options).communicate(timeout=120)
+    _, told = start(*options, "--keys", "typo").communicate(timeout=120)
+    assert "--keys typo: no such observation" in told
+    assert "nothing new" in start(*options).communicate(timeout=120)[1]
 
 
 def test_options_have_help():

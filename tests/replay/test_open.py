@@ -164,3 +164,15 @@ def test_summary_of_genuine_runs(shared):
     assert (summary.chunks, summary.steps, summary.streams) == (12, 3670, 1)
     assert summary.damaged == {}
     assert summarize(open_replay(shared / "runs" / "dummy_f32")).streams == 2
+
+
+@pytest.mark.parametrize("data", [b"", b"PK", b"x" * 100])
+def test_a_name_that_claims_a_billion_steps_costs_nothing(tmp_path, data):
+    """What is counted for each step would be gigabytes; the file cannot hold them."""
+    folder = tmp_path / "replay"
+    folder.mkdir()
+    for index in range(1, 4):
+        (folder / f"20260101T000000F000000-{index}-0-999999999.npz").write_bytes(data)
+    replay = open_replay(folder)
+    assert replay.chunks == ()
+    assert len(replay.damaged) == 3

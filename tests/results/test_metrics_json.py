@@ -57,7 +57,7 @@ def render(runs, folder: Path, kind: str, options: dict) -> Path:
     run = next((runs[name] for part, name in named.items() if part in kind), runs["images"])
     options = {"out": "x.mp4", "num_windows": 3, "length": 8} | options
     options["out"] = folder / options["out"]
-    run_job(ReportJob(run, (run,), cache=False, **options))
+    run_job(ReportJob(run, (run,), **options))
     return folder / "x.metrics.json"
 
 

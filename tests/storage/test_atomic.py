@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from openloop_cli.errors import OutputError
+from openloop_cli.storage import atomic
 from openloop_cli.storage.atomic import atomic_path, write_bytes, write_text
 
 
@@ -133,7 +134,8 @@ def test_a_polite_kill_takes_the_partial_file_away(tmp_path, number, status):
     program = textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        from openloop_cli.storage.atomic import atomic_path
+        from openloop_cli.storage import atomic
+from openloop_cli.storage.atomic import atomic_path
         with atomic_path(Path(sys.argv[1])) as partial:
             partial.write_text("half")
             print("writing", flush=True)
@@ -175,3 +177,39 @@ def test_sigterm_means_what_it_did_before_afterwards(tmp_path):
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def left_by(folder, stem, *, host=None, pid, age=0.0):
+    path = folder / f".{stem}.{host or atomic._host()}-{pid}-0123abcd.partial.mp4"
+    path.touch()
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def test_only_what_the_dead_left_is_swept(tmp_path):
+    """Two batches in one folder, a shard on another machine, and items `ckpt` and `ckpt.bak`."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    dead, alive = process.pid, os.getppid()
+    gone = [
+        left_by(tmp_path, "ckpt", pid=dead),
+        left_by(tmp_path, "ckpt.metrics", pid=dead),
+        left_by(tmp_path, "ckpt", host="zzzz".replace("z", "0"), pid=1, age=100_000),
+    ]
+    kept = [
+        left_by(tmp_path, "ckpt", pid=alive),
+        left_by(tmp_path, "ckpt.bak", pid=alive),
+        left_by(tmp_path, "ckpt2", pid=dead),
+        left_by(tmp_path, "ckpt.metrics", host="0000", pid=1),
+    ]
+    atomic.sweep_partials(tmp_path, "ckpt")
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in kept if not path.exists()] == []
+
+
+def test_what_is_being_written_here_is_never_swept(tmp_path):
+    with atomic_path(tmp_path / "ckpt.bak.mp4") as partial:
+        atomic.sweep_partials(tmp_path, "ckpt.bak")
+        atomic.sweep_partials(tmp_path, "ckpt")
+        assert partial.exists()
+    assert (tmp_path / "ckpt.bak.mp4").exists()
