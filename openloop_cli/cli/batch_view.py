@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from openloop_cli.cli.terminal import safe_console, say
 from openloop_cli.jobs.outcome import Event, OnEvent
-from openloop_cli.page.index import number_words
+from openloop_cli.page.words import measured
 from openloop_cli.results.outcome import DONE, FAILED, SKIPPED, WAITING, Outcome
 
 if TYPE_CHECKING:
@@ -76,7 +76,10 @@ def outcome_line(outcome: Outcome) -> str:
         return f"failed   {outcome.name}: {outcome.error}"
     parts = [f"{outcome.status:8} {outcome.name}"]
     parts += [] if outcome.step is None else [f"step {outcome.step:,}"]
-    parts += [f"{key} {number_words(numbers)}" for key, numbers in outcome.headline.items()]
+    parts += [
+        f"{key} {measured(numbers.get('imagined'), numbers.get('metric', ''))}"
+        for key, numbers in outcome.headline.items()
+    ]
     if outcome.status == DONE:
         parts.append(f"{outcome.seconds:.1f} s")
     return " ".join(["  ".join(parts), *(f"({note})" for note in outcome.notes)])
