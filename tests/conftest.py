@@ -1,8 +1,10 @@
 """What several tests stand on: the genuine runs, where they are; programs compiled once for all."""
 
+import fcntl
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,23 @@ def compiled_programs(tmp_path_factory) -> Iterator[None]:
         patch.setenv("OPENLOOP_CACHE_DIR", kept or str(folder / "programs"))
         assert cache_note() is None
         yield
+
+
+def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first of all test processes fills, and the others wait for."""
+    top = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        top = top.parent
+    folder = top / name
+    with (top / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            making = top / f"{name}.making"
+            shutil.rmtree(making, ignore_errors=True)
+            making.mkdir()
+            make(making)
+            making.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

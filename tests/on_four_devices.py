@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from openloop_cli.errors import OptionError
+from openloop_cli.models.dreamerv3.inputs import model_inputs
 from openloop_cli.models.model import Model, find_devices, place_model
 from openloop_cli.rollout import blocks, programs
 from openloop_cli.rollout.roll_out import load_model, roll_out
@@ -74,19 +75,29 @@ def blocks_of(size: int | None):
     return mock.patch.object(blocks, "_block_size", return_value=size)
 
 
-@pytest.mark.parametrize(
-    ("count", "share", "samples"), [(8, 2, 2), (5, 2, 2), (2, 1, 1), (1, 1, 1)]
-)
-def test_each_device_computes_what_one_would(run, count, share, samples):
+# One shape for all: each costs a compilation for the devices and another for one.
+SHARE = 2
+
+
+@pytest.mark.parametrize("count", [8, 5, 2, 1])
+def test_each_device_computes_what_one_would(run, count):
     """Also where windows do not divide by the devices, or are fewer."""
     _, windows = run.choose_windows(length=LENGTH, num_windows=count)
-    assert_same_bits(run, windows, one_device=share, samples=samples)
+    assert_same_bits(run, windows, four=4 * SHARE, one_device=SHARE, samples=2)
 
 
 def test_several_blocks(run):
     """Another window's context may lie in another block and on another device."""
-    _, windows = run.choose_windows(length=LENGTH, num_windows=9)
-    assert_same_bits(run, windows, four=4, one_device=1)
+    _, windows = run.choose_windows(length=LENGTH, num_windows=17)
+    assert_same_bits(run, windows, four=4 * SHARE, one_device=SHARE, samples=2)
+
+
+@pytest.mark.parametrize(("count", "size"), [(8, 8), (5, 8), (4, 4), (2, 4), (1, 4), (9, 12)])
+def test_blocks_are_filled_up_to_an_equal_share(run, count, size):
+    model, _ = both(run)
+    _, windows = run.choose_windows(length=LENGTH, num_windows=count)
+    inputs = model_inputs(windows, run.spaces, model.config.dyn)
+    assert [len(x) for x in blocks.Blocks(model, inputs, CONTEXT, LENGTH).blocks] == [size]
 
 
 def test_other_observations():

@@ -87,14 +87,19 @@ def watch(
         force=folder.force,
         config=rollout.config,
     )
-    view, told = watch_view(quiet), []
+    view, told, waited_for = watch_view(quiet), [], set()
 
     def on_event(event: Event) -> None:
         told.append(event)
         view(event)
 
+    def on_wait(reason: str) -> None:
+        if reason not in waited_for and not quiet:
+            waited_for.add(reason)
+            say(f"waiting  for {reason} in {run}")
+
     with stopping_cleanly():
-        outcomes = Watch(job, on_event).run()
+        outcomes = Watch(job, on_event, on_wait).run()
     if once and not told and not quiet:
         before = f"nothing new, {plural(len(outcomes), 'checkpoint')} rendered before"
         say(f"{run}: {before if outcomes else 'no complete checkpoint'}")

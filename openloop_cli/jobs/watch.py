@@ -59,10 +59,12 @@ class WatchJob:
 
 @dataclass
 class Watch:
-    """A watcher; `now` and `sleep` are the time that it lives in."""
+    """A watcher; `now` and `sleep` are the time that it lives in. At each look that finds nothing,
+    `on_wait` is told what it waits for."""
 
     job: WatchJob
     on_event: OnEvent = lambda event: None
+    on_wait: Callable[[str], None] = lambda reason: None
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     outcomes: dict[str, Outcome] = field(default_factory=dict)
@@ -89,19 +91,11 @@ class Watch:
                 self._render(pending if every else pending[-1:])
             if self.job.once or self._reached():
                 break
-            if not pending:
-                self._tell_waiting()
+            if not pending and self.now() >= self._not_before:  # else for the replay, as was told
+                self.on_wait("the next complete checkpoint" if self.outcomes else "a checkpoint")
             self.sleep(LOOK_EVERY)
         self._write_index()
         return list(self.outcomes.values())
-
-    def _tell_waiting(self) -> None:
-        """What comes next, or why nothing does; views tell the same thing once."""
-        if self.now() < self._not_before:
-            return  # for the replay, as was told
-        what = "the next complete checkpoint" if self.outcomes else "a complete checkpoint"
-        waiting = Outcome("", self.job.run, WAITING, f"for {what} in {self.job.run}")
-        self.on_event(Event("", WAITING, waiting))
 
     def _check(self) -> None:
         job = self.job

@@ -5,18 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import made_once
+
 LATER, EARLIER = "20261120T140338F302381", "20261120T130245F687877"
 
 
 @pytest.fixture(scope="session")
 def sample_comparison(sample_run, tmp_path_factory):
     """Both checkpoints compared: the folder that `compare --out` and `--video` filled."""
+    if not sample_run.is_dir():
+        pytest.skip("the sample run is not in this checkout")
+    return made_once(tmp_path_factory, "comparison", lambda out: _compare(sample_run, out))
+
+
+def _compare(sample_run: Path, out: Path) -> None:
     from openloop_cli.jobs.comparison import ComparisonJob, run_comparison
     from openloop_cli.jobs.report import ReportJob
 
-    if not sample_run.is_dir():
-        pytest.skip("the sample run is not in this checkout")
-    out = tmp_path_factory.mktemp("comparison")
     sources = tuple(sample_run / "ckpt" / name for name in (LATER, EARLIER))
     settings = ReportJob(sources[0], (sample_run,), Path("x.npz"), length=32, show=2)
     job = ComparisonJob(
@@ -25,7 +30,6 @@ def sample_comparison(sample_run, tmp_path_factory):
     stages = []
     run_comparison(job, lambda stage, done: stages.append((stage, done)))
     (out / "stages.json").write_text(json.dumps(stages))
-    return out
 
 
 @pytest.fixture(scope="session")

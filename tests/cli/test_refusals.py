@@ -20,7 +20,7 @@ from .command import listing, openloop, process
 from .harm import AGENT, CHECKPOINT, CHUNKS, FIRST, GENUINE, Call, arrays, cut, each, param, text
 from .refusals import BOMB, IMAGES, NAN, REFUSED, WORKS, Row
 
-SMALL = ["--length", "8", "--num-windows", "2", "--no-evaluate", "--no-cache", "--quiet"]
+SMALL = ["--length", "8", "--num-windows", "2", "--no-evaluate", "--quiet"]
 
 
 def table(rows):

@@ -19,7 +19,7 @@ from .command import listing, openloop
 from .harm import AGENT, CHECKPOINT, GENUINE, arrays
 
 GOLDEN = Path(__file__).parents[1] / "fixtures" / "dmc_proprio.golden.npz"
-ONE = ["--no-evaluate", "--no-cache"]
+ONE = ["--no-evaluate"]
 SMALL = ["--length", "8", "--num-windows", "3", *ONE]
 
 

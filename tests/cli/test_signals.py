@@ -138,7 +138,7 @@ def on_a_tiny_disk(run, folder, fillings, env) -> list:
         subprocess.run([*alone, mount], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no right to mount a small disk")
-    options = [*SMALL, "--style", "reference", "--no-cache", "--quiet"]
+    options = [*SMALL, "--style", "reference", "--quiet"]
     driver = [sys.executable, "-c", FULL_DISK, str(run), str(folder), *options]
     done = subprocess.run(
         [*alone, f"{mount} && {shlex.join(driver)}"],
@@ -155,7 +155,7 @@ def on_a_tiny_disk(run, folder, fillings, env) -> list:
 
 def test_a_full_disk(run, out, tmp_path, surroundings):
     """Each kind of file, and the last file of several: what was whole before stays."""
-    args = [*SMALL, "--style", "reference", "--no-cache", "--quiet"]
+    args = [*SMALL, "--style", "reference", "--quiet"]
     assert openloop("render", run, run, "-o", out / "x.apng", *args).returncode == 0
     assert (out / "x.metrics.json").stat().st_size > 2 * 4096
     needed = -(-(out / "x.apng").stat().st_size // 4096) * 4096
@@ -228,7 +228,7 @@ def test_more_memory_than_there_is(run, out, monkeypatch):
         raise MemoryError("Unable to allocate 34.7 GiB for an array")
 
     monkeypatch.setattr("openloop_cli.reporting.explained_grid", too_much)
-    done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--no-cache", "--quiet")
+    done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--quiet")
     assert done.returncode == 1
     assert done.stderr.splitlines()[0] == (
         "error: not enough memory: Unable to allocate 34.7 GiB for an array"
@@ -239,7 +239,7 @@ def test_more_memory_than_there_is(run, out, monkeypatch):
 
 def test_pictures_too_large_to_encode(run, out, monkeypatch):
     monkeypatch.setattr("openloop_cli.draw.grid.explained.MOST_PIXELS", 400)
-    done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--no-cache", "--quiet")
+    done = openloop("render", run, run, "-o", out / "x.mp4", *SMALL, "--quiet")
     assert done.returncode == 2
     assert "pixels: at most 400 on a side" in done.stderr
     assert "hint: use a --scale below 8, or a smaller --show" in done.stderr

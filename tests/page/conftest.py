@@ -24,7 +24,7 @@ class Made:
 
 
 def made(checkpoint, replay, folder, **options) -> Made:
-    job = ReportJob(checkpoint, (replay,), folder / "unwritten.npz", cache=False, **options)
+    job = ReportJob(checkpoint, (replay,), folder / "unwritten.npz", **options)
     report, tree = measure_job(job)
     return Made(report, tree, report_media(report))
 
@@ -55,7 +55,5 @@ def sample_page(sample_run, tmp_path_factory):
         pytest.skip("the sample run is not in this checkout")
     folder = tmp_path_factory.mktemp("sample")
     page = folder / "page.html"
-    job = ReportJob(
-        sample_run, (sample_run,), folder / "strip.png", length=50, report=page, cache=False
-    )
+    job = ReportJob(sample_run, (sample_run,), folder / "strip.png", length=50, report=page)
     return page, run_job(job)

@@ -134,8 +134,7 @@ def test_a_polite_kill_takes_the_partial_file_away(tmp_path, number, status):
     program = textwrap.dedent("""
         import sys, time
         from pathlib import Path
-        from openloop_cli.storage import atomic
-from openloop_cli.storage.atomic import atomic_path
+        from openloop_cli.storage.atomic import atomic_path
         with atomic_path(Path(sys.argv[1])) as partial:
             partial.write_text("half")
             print("writing", flush=True)
