@@ -99,7 +99,7 @@ def watch(
             say(f"waiting  for {reason} in {run}")
 
     with stopping_cleanly():
-        outcomes = Watch(job, on_event, on_wait).run()
+        outcomes = Watch(job, on_event, on_wait=on_wait).run()
     if once and not told and not quiet:
         before = f"nothing new, {plural(len(outcomes), 'checkpoint')} rendered before"
         say(f"{run}: {before if outcomes else 'no complete checkpoint'}")

@@ -64,9 +64,9 @@ class Watch:
 
     job: WatchJob
     on_event: OnEvent = lambda event: None
-    on_wait: Callable[[str], None] = lambda reason: None
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
+    on_wait: Callable[[str], None] = lambda reason: None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     _seen: dict[str, tuple[object, float]] = field(default_factory=dict)
     _ended: dict[str, object] = field(default_factory=dict)
