@@ -5,8 +5,9 @@ are keys of metrics.json. Tables, charts, the page, comparisons and the gate all
 metric is an entry in METRICS and a function in `measures.measure`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Metric:
       unit: Such as `dB`; empty for what has none or the observation's own.
       digits: Of a number that is shown, a format such as `.1f`.
       limits: What a chart's axis shows at most; None leaves that end to the numbers.
+      reading: What an axis says instead of which direction is better.
     """
 
     name: str
@@ -30,12 +32,13 @@ class Metric:
     unit: str = ""
     digits: str = ".3g"
     limits: tuple[float | None, float | None] = (0.0, None)
+    reading: str = ""
 
     @property
     def axis(self) -> str:
         """What an axis or a column says: `PSNR in dB, higher is better`."""
         unit = f" in {self.unit}" if self.unit else ""
-        return f"{self.title}{unit}, {self.better} is better"
+        return f"{self.title}{unit}, {self.reading or f'{self.better} is better'}"
 
     @property
     def short(self) -> str:
@@ -95,6 +98,32 @@ _ALL = (
         "nats",
         limits=(None, 0.0),
     ),
+    Metric(
+        "skill",
+        "skill",
+        "1 - (error - floor) / (persistence - floor) at each imagined step, of mean errors"
+        " (mse, symlog_mse or mistakes), persistence of the last reconstruction: 1 is perfect"
+        " dynamics, 0 no better than standing still; undefined where nothing moved beyond noise",
+        "higher",
+        digits=".2f",
+        limits=(-1.0, 1.5),
+        reading="1 is perfect dynamics",
+    ),
+    Metric(
+        "reconstruction_skill",
+        "reconstruction skill",
+        "1 - floor / climatology over the imagined steps",
+        "higher",
+        digits=".2f",
+        limits=(-1.0, 1.0),
+    ),
+    Metric(
+        "drift",
+        "KL",
+        "KL in nats from the posterior, which sees the frame, to the imagined prior",
+        unit="nats",
+        reading="0 is none",
+    ),
 )
 METRICS = {metric.name: metric for metric in _ALL}
 
@@ -135,19 +164,28 @@ DEFINITIONS = {
     "futures_mean": "the mean of all imagined futures",
     "deterministic": "the prediction with mode latents: each one's most likely class, not a sample",
     "futures_best": "of each window's futures the one with the smallest total error",
-    "skill": "1 - (error - floor) / (persistence - floor) at each imagined step, of mean errors"
-    " (mse, symlog_mse or mistakes), persistence of the last reconstruction: 1 is perfect"
-    " dynamics, 0 no better than standing still; undefined where nothing moved beyond noise",
     "useful_horizon": "the largest K such that skill is above 0 at every defined step up to K,"
     " by the lower end of its interval",
-    "reconstruction_skill": "1 - floor / climatology over the imagined steps",
-    "drift": "KL in nats from the posterior, which sees the frame, to the imagined prior",
     "con": "cross entropy of the continue head against whether the episode went on;"
     " con_discounted is the trainer's own loss, its target 1 - 1/horizon with contdisc",
 }
 """Every word of metrics.json that needs one."""
 
 
+LATENTS = {"sample": "sampled latents", "mode": "mode latents"}
+"""How latents were chosen, by its key in metrics.json, in words."""
+
+
 def metric(name: object) -> Metric:
     """A metric by its key; one that this version does not know is shown by its name."""
     return METRICS.get(str(name)) or Metric(str(name), str(name).replace("_", " "), "")
+
+
+def horizon_text(horizon: Mapping[str, Any] | None) -> str:
+    """A useful horizon as metrics.json holds it: `≥ 25 of 25`; `undefined` where nothing moved, `–`
+    where it was not measured."""
+    if not horizon:
+        return "–"
+    if horizon.get("steps") is None:
+        return "undefined"
+    return f"{'≥ ' if horizon.get('at_least') else ''}{horizon['steps']} of {horizon.get('of')}"

@@ -25,6 +25,7 @@ from openloop_cli.draw.grid import (
 from openloop_cli.draw.grid.reference import to_levels
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.measures.measure import measure
+from openloop_cli.quantities import horizon_text, metric
 from openloop_cli.results.metrics_file import plain
 from openloop_cli.results.metrics_tree import Tree, result_tree
 from openloop_cli.results.table import TableRow, metrics_rows
@@ -233,17 +234,16 @@ def summary_lines(report: Report) -> list[str]:
     """The headline in a few lines of plain text."""
     lines = []
     for key, numbers in report.headline.items():
-        unit = " dB" if numbers["metric"] == "psnr" else ""
-        form = "{:.1f}" if unit else "{:.3g}"
+        shown = metric(numbers["metric"])
         parts = [
-            f"{name} {form.format(float(numbers[name]))}{unit}"
+            f"{name} {shown.shown(numbers[name], unit=True)}"
             for name in ("context", "imagined", "persistence")
         ]
         lines.append(f"{key} ({numbers['metric']}): " + ", ".join(parts))
         if "useful_horizon" in numbers:
             horizon = numbers["useful_horizon"]
             skill = numbers.get("skill")
-            told = "" if skill is None else f", skill {float(skill):.2f}"
+            told = "" if skill is None else f", skill {metric('skill').shown(skill)}"
             lines.append(
                 f"{key}: useful horizon {horizon_words(horizon)}{told}: {horizon['reason']}"
             )
@@ -254,7 +254,7 @@ def horizon_words(horizon: Mapping[str, Any]) -> str:
     """Such as `≥ 25 of 25 steps`, or `6 of 25 steps, perhaps 14`."""
     if horizon["steps"] is None:
         return "undefined"
-    words = f"{'≥ ' if horizon['at_least'] else ''}{horizon['steps']} of {horizon['of']} steps"
+    words = f"{horizon_text(horizon)} steps"
     more = horizon.get("by_mean") or 0
     return f"{words}, perhaps {more}" if more > horizon["steps"] else words
 

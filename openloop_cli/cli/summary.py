@@ -10,11 +10,9 @@ from rich.text import Text
 
 from openloop_cli.cli.terminal import results_console, say
 from openloop_cli.jobs.report import JobResult
-from openloop_cli.quantities import metric
+from openloop_cli.quantities import LATENTS, metric
 from openloop_cli.reporting import horizon_words
 from openloop_cli.text import clean, plural
-
-LATENTS = {"sample": "sampled latents", "mode": "mode latents"}
 
 
 def print_json(result: JobResult) -> None:

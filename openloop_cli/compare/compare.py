@@ -16,7 +16,6 @@ from openloop_cli.compare.quantities import (
 )
 from openloop_cli.errors import MetricsError
 from openloop_cli.measures.statistics import familywise
-from openloop_cli.quantities import METRICS
 from openloop_cli.quantities import metric as metric_of
 from openloop_cli.results.entries import DRAWN, PAIRED, Entry, what_differs
 
@@ -147,7 +146,7 @@ def cell_text(row: Row, index: int) -> str:
         return "–"
     if row.title == HORIZON:
         return f"{'≥ ' if row.at_least[index] else ''}{value:.0f}"
-    return METRICS[row.metric].shown(value) if row.metric in METRICS else f"{value:.3g}"
+    return metric_of(row.metric or row.title).shown(value)
 
 
 def cell_words(row: Row, index: int) -> str:

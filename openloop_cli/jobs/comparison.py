@@ -17,14 +17,12 @@ from openloop_cli.jobs.loading import PAGE_KINDS, SHOWN, check_extension, pictur
 from openloop_cli.jobs.report import VIDEO_KINDS, Progress, ReportJob, measure_job
 from openloop_cli.jobs.sources import own_run
 from openloop_cli.results.entries import DRAWN, PAIRED, Entry
-from openloop_cli.results.metrics_file import plain, read_metrics, write_metrics
+from openloop_cli.results.metrics_file import ENDING, plain, read_metrics, write_metrics
 from openloop_cli.text import clean
 
 if TYPE_CHECKING:
     from openloop_cli.arrays import Array
     from openloop_cli.reporting import Report
-
-METRICS_ENDING = ".metrics.json"
 
 
 @dataclass(frozen=True)
@@ -194,7 +192,7 @@ def _write(
     for number, (path, entry) in enumerate(zip(job.sources, comparison.entries, strict=True)):
         if not is_metrics(path):
             name = "".join(c if c.isascii() and c.isalnum() else "-" for c in entry.label)
-            files[f"metrics/{entry.label}"] = job.out / f"{number + 1}-{name}{METRICS_ENDING}"
+            files[f"metrics/{entry.label}"] = job.out / f"{number + 1}-{name}{ENDING}"
             write_metrics(files[f"metrics/{entry.label}"], trees[path])
     return files
 

@@ -224,10 +224,12 @@ def check_job(job: ReportJob) -> None:
 
 
 def outputs(job: ReportJob) -> dict[str, Path]:
-    """The files that a job names, by option; of several videos only the name they share."""
+    """The files that a job names, by option; of several videos only the name they share. What each
+    window did lies beside the metrics, under a name of its own."""
     found = {
         "--out": job.out,
         "--metrics": job.metrics,
+        "the windows of --metrics": job.metrics and metrics_file.windows_path(job.metrics),
         "--save-arrays": job.save_arrays,
         "--report": job.report,
     }
@@ -332,6 +334,7 @@ def _check_distinct(found: Mapping[str, Path]) -> None:
 def _check_outputs(job: ReportJob, run: Run) -> None:
     """No output is an input, and the videos of several keys, which are known only now, can be
     written."""
+    _check_distinct(outputs(job))
     found = list(outputs(job).items())
     images = [key for key in run.spaces.images if not job.keys or key in job.keys]
     if job.out and len(images) > 1 and job.out.suffix.lower() in (*VIDEO_KINDS, STILL):

@@ -9,6 +9,7 @@ from openloop_cli.draw.curves import Named
 from openloop_cli.draw.curves.chart import number, shown
 from openloop_cli.page import words
 from openloop_cli.page.parts import e, explained, facts, more, rows, say, section
+from openloop_cli.quantities import LATENTS
 from openloop_cli.quantities import metric as metric_of
 from openloop_cli.text import plural
 
@@ -95,7 +96,7 @@ def _cards(tree: Tree, key: str, definitions: Definitions) -> str:
     for name in ("skill", "reconstruction_skill"):
         if name in numbers:
             value = number(numbers[name])
-            text = "undefined" if value is None else f"{value:.2f}".replace("-", "−")
+            text = "undefined" if value is None else metric_of(name).shown(value).replace("-", "−")
             cards.append((name, say(name), text, _interval(observed.get(name, {}), name)))
     if numbers:
         against = f"persistence: {copied}"
@@ -136,7 +137,6 @@ def _keys_table(entries: Sequence[Named], key: str) -> str:
     return rows(header, lines, caption, kind="numbers")
 
 
-_LATENTS = {"sample": "sampled latents", "mode": "mode latents"}
 _KEY_COLUMNS = (
     "useful horizon",
     "skill",
@@ -153,7 +153,7 @@ def _key_cells(numbers: Tree) -> list[str]:
     skills = [number(numbers.get(name)) for name in ("skill", "reconstruction_skill")]
     return [
         words.horizon_short(numbers),
-        *("–" if v is None else f"{v:.2f}".replace("-", "−") for v in skills),
+        *(metric_of("skill").shown(value).replace("-", "−") for value in skills),
         *(words.measured(numbers.get(n), metric) for n in ("context", "imagined", "persistence")),
         metric_of(metric).axis,
     ]
@@ -183,7 +183,8 @@ def _with_interval(series: Tree) -> str:
 
 def _calibration(entries: Sequence[Named]) -> str:
     lines = [
-        [f"{b.get('from', 0):.1f} to {b.get('to', 0):.1f}", f"{b.get('count', 0):,}",
+        [f"{number(b.get('from')) or 0:.1f} to {number(b.get('to')) or 0:.1f}",
+         f"{number(b.get('count')) or 0:,.0f}",
          shown(number(b.get("predicted"))), shown(number(b.get("recorded")))]
         for b in entries[0].tree.get("continue", {}).get("calibration", [])
     ]  # fmt: skip
@@ -222,7 +223,7 @@ def _origin(entry: Named, several: bool) -> str:
             "config": str(config.get("source") or "inferred from the parameters"),
             "replay": ", ".join(map(str, tree.get("replay", {}).get("paths", []))),
             "windows": f"{words.windows_of(tree)}, {rollout.get('selection', '')}",
-            "latents": f"{_LATENTS.get(str(rollout.get('latents')), '')}, seed"
+            "latents": f"{LATENTS.get(str(rollout.get('latents')), '')}, seed"
             f" {rollout.get('seed', '')}, {plural(samples, 'imagined future')}",
             "computed in": f"{rollout.get('dtype', '')} on {rollout.get('device', '')}",
             "software": ", ".join(made),

@@ -5,6 +5,7 @@ from typing import Any
 
 from openloop_cli.draw.curves.chart import number
 from openloop_cli.draw.curves.trees import part
+from openloop_cli.quantities import horizon_text
 from openloop_cli.quantities import metric as metric_of
 from openloop_cli.text import plural
 
@@ -70,12 +71,7 @@ def windows_of(tree: Tree) -> int:
 
 def horizon_short(numbers: Tree) -> str:
     """Such as `≥ 25 of 25`."""
-    horizon = numbers.get("useful_horizon")
-    if not horizon:
-        return "–"
-    if horizon.get("steps") is None:
-        return "undefined"
-    return f"{'≥ ' if horizon.get('at_least') else ''}{horizon['steps']} of {horizon['of']}"
+    return horizon_text(numbers.get("useful_horizon"))
 
 
 def measured(value: Any, metric: str) -> str:

@@ -24,6 +24,7 @@ from openloop_cli.arrays import Array
 from openloop_cli.errors import MetricsError, RemoteError, ReplayError
 from openloop_cli.replay.npz import open_npz, read_steps
 from openloop_cli.results import schema
+from openloop_cli.results.entries import Entry
 from openloop_cli.storage import RemotePath, place, remote
 from openloop_cli.storage.atomic import atomic_path
 from openloop_cli.storage.npz import npz_bytes
@@ -35,7 +36,7 @@ MAX_BYTES = 256 * 2**20
 ENDING, WINDOWS_ENDING = ".metrics.json", ".windows.npz"
 PER_WINDOW = "per_window"
 _KEY = "windows_file"
-_LONGEST_NUMBER = 25
+_LONGEST_NUMBER = 18  # digits: every such number fits 64 bits
 _WROTE = "pass the metrics.json that `openloop render` wrote"
 
 
@@ -53,7 +54,7 @@ def write_metrics(path: Path, tree: Mapping[str, Any]) -> dict[str, Any]:
         with atomic_path(path) as partial:
             partial.write_bytes(_encoded(whole))
         return whole
-    data = npz_bytes({"/".join(quote(x, safe="") for x in k): v for k, v in arrays.items()})
+    data = npz_bytes({"/".join(map(_spelled, names)): x for names, x in arrays.items()})
     beside = windows_path(path)
     whole[_KEY] = {"name": beside.name, "sha256": hashlib.sha256(data).hexdigest()}
     with ExitStack() as files:
@@ -163,8 +164,9 @@ def _apart(tree: Mapping[str, Any]) -> tuple[dict[str, Any], dict[tuple[str, ...
 
 def _read_windows(path: Path, tree: Mapping[str, Any]) -> dict[tuple[str, ...], Array]:
     """The arrays of the file beside a metrics.json, by their places in its tree."""
-    known = tree[_KEY]
-    beside = path.with_name(_plain_name(path, known["name"]))
+    entry = Entry("", tree, str(path))
+    digest, length = entry.part(str, _KEY, "sha256"), len(entry.windows)
+    beside = path.with_name(_plain_name(path, entry.part(str, _KEY, "name")))
     again = "it holds what each window did and belongs beside the metrics.json; render it again"
     try:
         if beside.stat().st_size > MAX_BYTES:
@@ -173,9 +175,8 @@ def _read_windows(path: Path, tree: Mapping[str, Any]) -> dict[tuple[str, ...], 
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise MetricsError(f"{beside}: cannot be read: {reason}", hint=again) from None
-    if hashlib.sha256(data).hexdigest() != known["sha256"]:
+    if hashlib.sha256(data).hexdigest() != digest:
         raise MetricsError(f"{beside}: not the file that {path.name} was written with", hint=again)
-    length = len(tree["rollout"]["windows"])
     try:
         members = open_npz(beside, length)
         # All of them together: a small file can declare many arrays that unpack to a lot each.
@@ -186,7 +187,17 @@ def _read_windows(path: Path, tree: Mapping[str, Any]) -> dict[tuple[str, ...], 
         found = read_steps(beside, members.values(), [(0, length)])
     except (ReplayError, RemoteError) as error:
         raise MetricsError(f"{beside}: {error}", hint=again) from None
-    return {tuple(unquote(x) for x in name.split("/")): array for name, array in found.items()}
+    return {tuple(map(_as_it_was, name.split("/"))): array for name, array in found.items()}
+
+
+def _spelled(name: str) -> str:
+    """A name of the tree as a part of an array's name: a key may hold anything."""
+    kept = quote(name, safe="", errors="surrogatepass")
+    return kept.replace(".", "%2E") if not name.strip(".") else kept
+
+
+def _as_it_was(part: str) -> str:
+    return unquote(part, errors="surrogatepass")
 
 
 def _plain_name(path: Path, name: str) -> str:
@@ -271,7 +282,7 @@ def _finite(text: str) -> float:
 
 
 def _whole(text: str) -> int:
-    """A whole number that a float can stand for."""
+    """A whole number that others can hold as well: counters, floats, columns of a table."""
     if len(text) > _LONGEST_NUMBER:
         raise ValueError(f"{text[:20]}… is too large")
     return int(text)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from openloop_cli.errors import OutputError
+from openloop_cli.text import visible
 
 Tree = Mapping[str, Any]
 
@@ -36,7 +37,12 @@ class TableRow(NamedTuple):
 
 
 def metrics_rows(tree: Tree) -> Iterator[TableRow]:
-    """All numbers of a metrics tree, as far as it has them."""
+    """All numbers of a metrics tree, as far as it has them; names as they can be shown."""
+    for row in _rows(tree):
+        yield TableRow._make(visible(x) if isinstance(x, str) else x for x in row)
+
+
+def _rows(tree: Tree) -> Iterator[TableRow]:
     run, step = _part(tree, "run").get("name"), _part(tree, "checkpoint").get("step")
     context = _part(tree, "rollout").get("context", 0)
 

@@ -284,6 +284,7 @@ PLACES = [
     usage("--metrics {out}/x.npz", "{out}/x.npz: both --out and --metrics name this file"),
     usage("--metrics {out}/../out/./x.npz", "both --out and --metrics name this file"),
     usage("--save-arrays {out}/x.npz", "{out}/x.npz: both --out and --save-arrays name this file"),
+    usage("--save-arrays {out}/x.windows.npz", "both the windows of --metrics and --save-arrays name this file"),
     usage("--report {out}/x.html --metrics {out}/x.html", "both --metrics and --report name this file"),
     usage("--metrics {run}/config.yaml", "--metrics {run}/config.yaml: this is an input, which is never overwritten"),
     usage(f"--save-arrays {{run}}/{FIRST}", "this is an input, which is never overwritten"),

@@ -1,6 +1,7 @@
 """`openloop table`: every number of metrics files in one long table."""
 
 import csv
+import importlib.util
 import io
 import sys
 
@@ -63,6 +64,18 @@ def test_steps_of_the_context_lead_up_to_0(files):
 
 def test_a_name_is_no_formula_of_a_spreadsheet(files):
     assert table(openloop("table", files[0]).stdout)[0]["run"].startswith("'=cmd")
+
+
+def test_names_act_on_no_terminal(tmp_path):
+    tree = tree_of({"a\x1b[31m\udc80": errors()})
+    tree["checkpoint"]["step"] = 10**17
+    write_metrics(tmp_path / "a.json", tree)
+    done = openloop("table", tmp_path / "a.json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {row["key"] for row in table(done.stdout)} >= {"a\ufffd[31m\ufffd"}
+    assert openloop("table", tmp_path / "a.json", "-o", tmp_path / "t.csv").returncode == 0
+    if importlib.util.find_spec("pyarrow"):
+        assert openloop("table", tmp_path / "a.json", "-o", tmp_path / "t.parquet").returncode == 0
 
 
 def test_a_file(files, tmp_path):

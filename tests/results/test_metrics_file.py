@@ -37,6 +37,14 @@ def test_what_windows_did_lies_beside_it(written):
     assert whole["reward"]["per_window"]["model"].shape == found["model"].shape
 
 
+@pytest.mark.parametrize("key", ["..", "a/b.c", "log/ü", "\udc80\x1b", 'a"b', "%2F", " "])
+def test_keys_of_any_spelling_find_their_windows(key, tmp_path):
+    write_metrics(tmp_path / "m.json", tree_of({key: errors()}))
+    found = read_metrics(tmp_path / "m.json", windows=True)["observations"]
+    assert list(found) == [key]
+    assert found[key]["per_window"]["model"].shape == (16, 8)
+
+
 def test_equal_trees_are_equal_files(tmp_path):
     for name in "ab":
         write_metrics(tmp_path / name / "x.json", tree_of({"image": errors()}))
@@ -120,6 +128,24 @@ def test_files_that_are_none(text, why, tmp_path):
     with pytest.raises(MetricsError, match=why) as error:
         read_metrics(path)
     assert len(str(error.value).replace(str(path), "")) < 300
+
+
+@pytest.mark.parametrize(
+    "place", [("windows_file", "name"), ("windows_file", "sha256"), ("rollout", "windows")]
+)
+def test_what_the_file_beside_is_known_by_is_missing(place, written):
+    tree = json.loads(written.read_text())
+    del tree[place[0]][place[1]]
+    written.write_text(json.dumps(tree))
+    with pytest.raises(MetricsError, match=f"{'.'.join(place)}: missing"):
+        read_metrics(written, windows=True)
+
+
+def test_what_stands_where_windows_belong_gives_way(written):
+    tree = json.loads(written.read_text())
+    tree["reward"]["per_window"] = 3
+    written.write_text(json.dumps(tree))
+    assert read_metrics(written, windows=True)["reward"]["per_window"]["model"].shape == (16, 8)
 
 
 def test_no_array_replaces_what_the_json_says(written):

@@ -38,9 +38,10 @@ SKILL = "headline.height.skill"
 OLD = Path(__file__).parents[1] / "fixtures" / "metrics" / "version1.metrics.json"
 
 JUNK = [
-    None, True, -1, 0, 1.5, 10**24, 10**400, float("nan"), -1e300, "", "text", "\x1b[31m\u202e",
-    "\ud800", "x" * 3000, [], {}, [[]], [None], {"a": {}}, {"": None}, [1, "2", None],
-    {"mean": "1"}, {"per_step": [1e300, "x"]}, [1e300, 1e-300], "psnr", "mistakes", "../x", "1:2",
+    None, True, -1, 0, 1.5, 10**17, 10**24, 10**400, float("nan"), -1e300, "", "text",
+    "\x1b[31m\u202e", "\ud800", "x" * 3000, [], {}, [[]], [None], {"a": {}}, {"": None},
+    [1, "2", None], {"mean": "1"}, {"per_step": [1e300, "x"]}, [1e300, 1e-300], "psnr",
+    "mistakes", "../x", "1:2",
 ]  # fmt: skip
 
 
@@ -111,7 +112,12 @@ def damaged(data, path, rng):
 
 def use(path, good, turn):
     """All that commands do with such a file; whether any of them refused it."""
-    works = (windows_from, lambda path: csv_text(metrics_rows(read_metrics(path))), plot, page)
+    works = (
+        windows_from,
+        lambda path: csv_text(metrics_rows(read_metrics(path))).encode(),
+        plot,
+        page,
+    )
     refused = [in_a_line(lambda work=work: work(path)) for work in works]
     try:
         tree = read_metrics(path, windows=True)

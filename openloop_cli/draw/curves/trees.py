@@ -134,8 +134,8 @@ def _skill(entries: Sequence[Named], key: str, name: str) -> Chart | None:
     if not lines:
         return None
     return Chart(
-        name, f"{key}: skill by step", "skill, 1 is perfect dynamics", 1, tuple(lines),
-        _SKILL_NOTE, zero=True, limits=(-1.0, 1.5), term="skill", key=key,
+        name, f"{key}: skill by step", metric_of("skill").axis, 1, tuple(lines),
+        _SKILL_NOTE, zero=True, limits=metric_of("skill").limits, term="skill", key=key,
     )  # fmt: skip
 
 
@@ -216,8 +216,8 @@ def _drift(entries: Sequence[Named]) -> Chart | None:
             label, style = _called(entries, index, "drift")
             lines.append(_line(label, style, series, term="drift"))
     note = "How far what the model imagines is from what it would think if it saw the frame."
-    return Chart("drift", "Latent drift", "KL in nats, 0 is none", 1, tuple(lines), note,
-                 limits=(0.0, None), term="drift") if lines else None  # fmt: skip
+    return Chart("drift", "Latent drift", metric_of("drift").axis, 1, tuple(lines), note,
+                 limits=metric_of("drift").limits, term="drift") if lines else None  # fmt: skip
 
 
 def _called(entries: Sequence[Named], index: int, alone: str = "model") -> tuple[str, str]:
