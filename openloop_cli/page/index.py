@@ -19,7 +19,7 @@ from openloop_cli.draw.curves.svg import swatch
 from openloop_cli.page.html import document
 from openloop_cli.page.parts import e, section
 from openloop_cli.page.words import horizon_short
-from openloop_cli.quantities import Metric
+from openloop_cli.quantities import SHOWN_METRIC, Metric
 from openloop_cli.quantities import metric as metric_of
 from openloop_cli.results.metrics_file import plain
 from openloop_cli.results.outcome import FAILED, SKIPPED, WAITING, Chosen, Outcome
@@ -33,6 +33,7 @@ JSON_NAME, HTML_NAME = "index.json", "index.html"
 # Lines of a chart that can be told apart.
 MOST_KEYS = 6
 SKILL = Metric("skill", "skill", "", "higher", digits=".2f")
+_LONGER = "A horizon that reaches the last imagined step may be longer."
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def index_tree(folder: Path, index: Index) -> dict[str, Any]:
 def index_html(folder: Path, index: Index) -> str:
     """The page: skill and useful horizon against the training step, and a row for each checkpoint
     with its numbers, a video that plays when it is pointed at, and what failed and why."""
-    keys = list(dict.fromkeys(key for o in index.outcomes for key in o.headline))
+    keys = _keys(index.outcomes)
     done = sum(bool(o.headline) for o in index.outcomes)
     failures = sum(o.status == FAILED for o in index.outcomes)
     waiting = sum(o.status == WAITING for o in index.outcomes)
@@ -98,7 +99,7 @@ def index_html(folder: Path, index: Index) -> str:
     notes = [*index.notes, *(n for x in index.windows for n in x.notes)]
     notes = list(dict.fromkeys([*notes, *_notes_of(index.outcomes)]))
     title = f"{done} of {plural(len(index.outcomes), 'checkpoint')} rendered"
-    line = "".join(f"<span>{e(part)}</span>" for part in about[1:])
+    line = "".join(f"<span>{_to_failed(part)}</span>" for part in about[1:])
     told = "".join(f"<li>{e(shown_text(note, redact=index.redact))}</li>" for note in notes)
     figures = "".join(_figure(chart) for chart in _charts(index.outcomes, keys))
     body = [
@@ -135,10 +136,35 @@ def _charts(outcomes: Sequence[Outcome], keys: Sequence[str]) -> list[Chart]:
                 lines.append(Line(clean(key), entry_style(order), numbers(values)))
         if lines:
             zero = name == "skill"
+            note = _LONGER if not zero and any(_may_be_longer(o, keys) for o in found) else ""
             charts.append(
-                Chart(name, title, unit, 0, tuple(lines), zero=zero, limits=limits, axis=axis)
+                Chart(
+                    *(name, title, unit, 0, tuple(lines)),
+                    note=note,
+                    zero=zero,
+                    limits=limits,
+                    axis=axis,
+                )
             )
     return charts
+
+
+def _may_be_longer(outcome: Outcome, keys: Sequence[str]) -> bool:
+    found = [outcome.headline.get(key, {}).get("useful_horizon") for key in keys[:MOST_KEYS]]
+    return any(isinstance(x, Mapping) and bool(x.get("at_least")) for x in found)
+
+
+def _keys(outcomes: Iterable[Outcome]) -> list[str]:
+    """All observation keys, images first, as everywhere."""
+    found: dict[str, Any] = {}
+    for outcome in outcomes:
+        for key, numbers_of in outcome.headline.items():
+            found.setdefault(key, numbers_of.get("metric"))
+    return sorted(found, key=lambda key: found[key] != SHOWN_METRIC["image"])
+
+
+def _to_failed(part: str) -> str:
+    return f'<a href="#failed">{e(part)}</a>' if part.endswith(" failed") else e(part)
 
 
 def _figure(chart: Chart) -> str:
@@ -146,53 +172,71 @@ def _figure(chart: Chart) -> str:
         f'<li><span class="named">{swatch(line.style)}<span>{e(line.name)}</span></span></li>'
         for line in chart.lines
     )
+    note = f'<p class="note">{e(chart.note)}</p>' if chart.note else ""
     return (
         f'<figure class="chart" aria-labelledby="h-{e(chart.id)}"><figcaption>'
         f'<h3 id="h-{e(chart.id)}">{e(chart.title)}</h3><p class="unit">{e(chart.unit)}</p>'
         f'</figcaption><div class="plot">{draw(chart, 520, 240)}</div>'
-        f'<ul class="legend">{legend}</ul></figure>'
+        f'<ul class="legend">{legend}</ul>{note}</figure>'
     )
 
 
 def _table(folder: Path, index: Index, keys: Sequence[str]) -> str:
-    """One row for each checkpoint; a script sorts them by any column."""
-    heads = ["checkpoint", "", "step"]
+    """One row for each checkpoint; a script sorts them by any column that has a `data-sort`."""
+    sorts = ' scope="col" data-sort'
+    above = ['<th rowspan="2" scope="col" data-sort>checkpoint</th>']
+    above += ['<th rowspan="2" scope="col">video</th>', f'<th rowspan="2"{sorts}>step</th>']
+    below = []
     for key in keys:
         metric = next(o.headline[key] for o in index.outcomes if key in o.headline).get("metric")
-        heads += [f"{clean(key)}: {metric_of(metric).short}, imagined", f"{clean(key)}: skill"]
-        heads += [f"{clean(key)}: useful horizon, steps"]
-    head = "".join(f'<th scope="col">{e(text)}</th>' for text in [*heads, "files"])
-    body = "".join(_row(folder, outcome, keys, index.redact) for outcome in index.outcomes)
+        above.append(f'<th colspan="3" scope="colgroup">{e(clean(key))}</th>')
+        names = ("useful horizon, steps", "skill", f"imagined, {metric_of(metric).short}")
+        # What a group is called belongs to its columns, for those who hear the table.
+        heard = f'<span class="hidden">{e(clean(key))}: </span>'
+        below += [f"<th{sorts}>{heard}{e(name)}</th>" for name in names]
+    body, failed = [], False
+    for outcome in index.outcomes:
+        first = outcome.status == FAILED and not failed
+        failed = failed or first
+        body.append(_row(folder, outcome, keys, index.redact, ' id="failed"' if first else ""))
     return (
         '<div class="scroll" role="region" tabindex="0" aria-label="Checkpoints, table">'
-        f'<table class="index"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<table class="index"><thead><tr>{"".join(above)}</tr><tr>{"".join(below)}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table></div>"
     )
 
 
-def _row(folder: Path, outcome: Outcome, keys: Sequence[str], redact: bool) -> str:
+def _row(folder: Path, outcome: Outcome, keys: Sequence[str], redact: bool, mark: str) -> str:
     path = shown_path(outcome.checkpoint, redact=redact)
-    name = f'<th scope="row" title="{e(path)}">{e(outcome.name)}</th>'
+    name = (
+        f'<th scope="row" title="{e(path)}" data-name="{e(outcome.name)}">'
+        f"{_named(outcome.name)}{_files(folder, outcome)}</th>"
+    )
     if outcome.status in (FAILED, WAITING):
         reason = shown_text(outcome.error, redact=redact)
         text = f"failed: {reason}" if outcome.status == FAILED else "not there yet"
-        wide = f'<td colspan="{3 * len(keys) + 3}">{e(text)}</td>'
-        return f'<tr class="{outcome.status}">{name}{wide}</tr>\n'
-    step = "" if outcome.step is None else outcome.step
-    cells = [f'<td class="number" data-value="{step}">{f"{step:,}" if step != "" else "–"}</td>']
+        hint = shown_text(outcome.hint, redact=redact)
+        text += f" ({hint})" if outcome.status == FAILED and hint else ""
+        wide = f'<td colspan="{3 * len(keys) + 2}">{e(text)}</td>'
+        return f'<tr class="{outcome.status}"{mark}>{name}{wide}</tr>\n'
+    step = outcome.step
+    cells = [_cell(step, "–" if step is None else f"{step:,}")]
     for key in keys:
         found = outcome.headline.get(key, {})
         horizon = found.get("useful_horizon")
         steps = horizon.get("steps") if isinstance(horizon, Mapping) else None
         shown = metric_of(found.get("metric"))
         cells += [
-            _cell(found.get("imagined"), shown.shown(number(found.get("imagined")), unit=True)),
-            _cell(found.get("skill"), SKILL.shown(number(found.get("skill")))),
             _cell(steps, horizon_short(found)),
+            _cell(found.get("skill"), SKILL.shown(number(found.get("skill")))),
+            _cell(found.get("imagined"), shown.shown(number(found.get("imagined")), unit=True)),
         ]
-    return (
-        f"<tr>{name}<td>{_thumbnail(folder, outcome)}</td>{''.join(cells)}"
-        f"<td>{_links(folder, outcome.files)}</td></tr>\n"
-    )
+    return f"<tr>{name}<td>{_thumbnail(folder, outcome)}</td>{''.join(cells)}</tr>\n"
+
+
+def _named(name: str) -> str:
+    """A name that may break where its parts meet."""
+    return e(name).replace("_", "_<wbr>").replace("-", "-<wbr>")
 
 
 def _cell(value: Any, text: str) -> str:
@@ -201,17 +245,33 @@ def _cell(value: Any, text: str) -> str:
 
 
 def _thumbnail(folder: Path, outcome: Outcome) -> str:
-    """The first video or still, small; videos are not fetched before they are pointed at."""
+    """The first video or still, small. No video is fetched before it is in view, so that a
+    thousand rows open at once; without the script each has its controls."""
     for what, path in outcome.files.items():
         address = quote(path.relative_to(folder).as_posix())
         if what.startswith("video/") and path.suffix == ".mp4":
             return (
-                f'<video class="thumb" src="{address}" muted loop playsinline preload="none"'
-                f' tabindex="0" aria-label="{e(f"Video of {outcome.name}")}"></video>'
+                f'<span class="frame"><video class="thumb" src="{address}" controls muted loop'
+                f' playsinline preload="none" tabindex="0"'
+                f' aria-label="{e(f"Video of {outcome.name}")}"></video></span>'
             )
         if what.startswith(("video/", "still/")):
             return f'<img class="thumb" src="{address}" loading="lazy" alt="{e(outcome.name)}">'
     return ""
+
+
+def _files(folder: Path, outcome: Outcome) -> str:
+    """Links to an item's files, its report first."""
+    names = {"page": "report", "windows": "per window"}
+    videos = sum(what.startswith("video/") for what in outcome.files)
+    links = []
+    for what, path in sorted(outcome.files.items(), key=lambda item: item[0] != "page"):
+        kind, _, key = what.partition("/")
+        name = kind if key and (kind != "video" or videos == 1) else what.replace("/", " ")
+        address = quote(path.relative_to(folder).as_posix())
+        heard = f'<span class="hidden"> of {e(outcome.name)}</span>'
+        links.append(f'<a href="{address}">{e(names.get(what, name))}{heard}</a>')
+    return f'<span class="files">{" ".join(links)}</span>' if links else ""
 
 
 def _entry(folder: Path, outcome: Outcome, redact: bool) -> dict[str, Any]:
