@@ -1,5 +1,5 @@
-"""A comparison -> one HTML page: a table for each key, all curves, and, with pictures, a video in
-which truth and every checkpoint stand side by side."""
+"""A comparison -> one HTML page: its verdict, the differences, all curves, and, with pictures, a
+video in which truth and every checkpoint stand side by side."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from openloop_cli.arrays import Array
-from openloop_cli.compare.compare import Comparison, cell_words
+from openloop_cli.compare.compare import HORIZON, Comparison, Row, cell_text, cell_words, mark
 from openloop_cli.draw.grid import image_row
 from openloop_cli.page import (
     Media,
@@ -20,6 +20,7 @@ from openloop_cli.page import (
 )
 from openloop_cli.page.words import leading_key
 from openloop_cli.quantities import ERROR_METRIC
+from openloop_cli.quantities import metric as metric_of
 from openloop_cli.results.metrics_file import PER_WINDOW
 from openloop_cli.text import clean
 
@@ -58,15 +59,48 @@ def write_comparison_page(
 
 
 def _tables(comparison: Comparison) -> list[Table]:
-    """One for each key; the first says what the marks mean."""
-    keys = list(dict.fromkeys(row.key for row in comparison.rows))
+    """Of two checkpoints one table of all differences; of more one for each key."""
     how = "paired bootstrap over the windows" if comparison.paired else "independent windows"
     reference = comparison.entries[comparison.against].label
     note = (
         f"▲ better, ▼ worse than {reference}, with the difference and its interval ({how}, 95 %"
         " for all marks together); without a mark they cannot be told apart."
     )
+    if len(comparison.entries) == 2:
+        return [_differences(comparison, note)]
+    keys = list(dict.fromkeys(row.key for row in comparison.rows))
     return [_table(comparison, key, "" if i else note) for i, key in enumerate(keys)]
+
+
+def _differences(comparison: Comparison, note: str) -> Table:
+    """A line for each number: of the reference, of the other one, and how they differ."""
+    old, new = comparison.against, 1 - comparison.against
+    labels = [comparison.entries[i].label for i in (old, new)]
+    lines = []
+    for row in comparison.rows:
+        change = row.cells[new]
+        difference, _, interval = change.text.partition(" (")
+        verdict = f"{mark(change)} {change.verdict}" if mark(change) else "not told apart"
+        lines.append(
+            [
+                f"{clean(row.key)}: {_measure(row)}",
+                *(_minus(cell_text(row, i)) for i in (old, new)),
+                *(_minus(text) or "–" for text in (difference, interval.removesuffix(")"))),
+                verdict if change.change is not None else "–",
+            ]
+        )
+    columns = ["number", *labels, "difference", "its interval", "verdict"]
+    return Table("Differences", columns, lines, note)
+
+
+def _measure(row: Row) -> str:
+    """Such as `PSNR in dB ↑ at +5`."""
+    if row.title == HORIZON:
+        return f"{HORIZON} in steps ↑"
+    if not row.metric:
+        return f"{row.title} ↑"
+    at = f"at {row.title}" if row.title.startswith("+") else f"over the {row.title} steps"
+    return f"{metric_of(row.metric).short} {at}"
 
 
 def _table(comparison: Comparison, key: str, note: str) -> Table:
@@ -76,11 +110,22 @@ def _table(comparison: Comparison, key: str, note: str) -> Table:
         title=f"{clean(key)}: {unit}" if unit else clean(key),
         columns=["checkpoint", *(row.title for row in rows)],
         rows=[
-            [entry.label, *(cell_words(row, index) for row in rows)]
+            [entry.label, *(_cell(row, index) for row in rows)]
             for index, entry in enumerate(comparison.entries)
         ],
         note=note,
     )
+
+
+def _cell(row: Row, index: int) -> str:
+    """The number, and in a second line how it differs."""
+    number = cell_text(row, index)
+    return _minus("\n".join([number, cell_words(row, index).removeprefix(number).strip()]))
+
+
+def _minus(text: str) -> str:
+    """Minus signs as in charts."""
+    return text.replace("-", "−")
 
 
 def _media(

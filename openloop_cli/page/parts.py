@@ -32,7 +32,8 @@ def section(name: str, title: str, body: str, *, lead: str = "") -> str:
 def rows(
     header: Sequence[str], body: Iterable[Sequence[str]], caption: str, *, kind: str = ""
 ) -> str:
-    """A table; the first cell of each row names it. It scrolls in its own frame if it must.
+    """A table; the first cell of each row names it, others may have a second line. It scrolls in
+    its own frame if it must.
 
     Args:
       caption: Its name, for screen readers.
@@ -40,7 +41,7 @@ def rows(
     """
     head = "".join(f'<th scope="col">{e(cell)}</th>' for cell in header)
     lines = "".join(
-        f'<tr><th scope="row">{e(first)}</th>{"".join(f"<td>{e(c)}</td>" for c in rest)}</tr>'
+        f'<tr><th scope="row">{e(first)}</th>{"".join(f"<td>{_lines(c)}</td>" for c in rest)}</tr>'
         for first, *rest in body
     )
     return (
@@ -48,6 +49,12 @@ def rows(
         f'<table class="{e(kind)}"><caption class="hidden">{e(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>"
     )
+
+
+def _lines(cell: str) -> str:
+    """A cell's text; what follows a line break is small and stands below."""
+    first, _, below = cell.partition("\n")
+    return f"{e(first)}<small>{e(below)}</small>" if below else e(first)
 
 
 def facts(pairs: Mapping[str, str]) -> str:

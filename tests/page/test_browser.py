@@ -444,29 +444,6 @@ def test_dark_mode_is_dark(files, tmp_path):
         assert sum(_rgb(model)) > 450
 
 
-def test_the_index_sorts_and_its_videos_play(desktop, tmp_path):
-    path = tmp_path / "index.html"
-    path.write_text(index_html(tmp_path, made_index(tmp_path)), encoding="utf-8")
-    desktop.get(path.as_uri())
-    names = "return [...document.querySelectorAll('table.index tbody th')].map(x => x.textContent)"
-    assert desktop.execute_script(names)[:3] == ["run-1", "run-2", "run-3"]
-    script = "document.querySelectorAll('table.index thead button')[arguments[0]].click()"
-    for _ in range(2):
-        desktop.execute_script(script, 1)  # the step, first upwards, then downwards
-    assert desktop.execute_script(names) == ["run-3", "run-2", "run-1", "run-98", "run-99"]
-    sort = "return document.querySelectorAll('[aria-sort]')[0].getAttribute('aria-sort')"
-    assert desktop.execute_script(sort) == "descending"
-    desktop.execute_script(script, 4)  # the useful horizon
-    assert desktop.execute_script(names)[:3] == ["run-3", "run-2", "run-1"]
-    played = (
-        "const v = document.querySelector('video.thumb'); window.calls = [];"
-        "v.play = () => { calls.push('play'); }; v.pause = () => { calls.push('pause'); };"
-        "for (const x of ['mouseenter', 'mouseleave', 'focus', 'blur'])"
-        " v.dispatchEvent(new Event(x)); return calls"
-    )
-    assert desktop.execute_script(played) == ["play", "pause", "play", "pause"]
-
-
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("name", ["small", "several", "index"])
 def test_axe_finds_nothing_serious(files, tmp_path, name, dark):

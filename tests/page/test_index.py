@@ -39,7 +39,7 @@ def test_rows_charts_and_links(tmp_path):
     page = Parsed(index_html(tmp_path, index(tmp_path)))
     assert page.all("h1")[0][1] == "3 of 5 checkpoints rendered"
     assert [text for _, text in page.all("h3")] == ["Skill", "Useful horizon"]
-    assert len(page.all("tr")) == 1 + 5
+    assert len(page.all("tr")) == 2 + 5
     assert [a["src"] for a, _ in page.all("video")] == [f"run-{n}.mp4" for n in (1, 2, 3)]
     assert "run-2.html" in [a["href"] for a, _ in page.all("a")]
     text = " ".join(x for _, x in page.all("td"))
