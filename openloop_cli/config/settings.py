@@ -109,6 +109,7 @@ class RunConfig:
     """A run's settings and where they came from.
 
     Attributes:
+      action_repeat: Environment steps that a recorded step takes; None where unknown.
       source: The config.yaml, or None when everything came from the parameters.
       notes: What was assumed or ignored, a line each, to be printed and recorded.
     """
@@ -117,6 +118,7 @@ class RunConfig:
     replay_context: int = 1
     report_length: int = 32
     task: str = ""
+    action_repeat: int | None = None
     name: str = ""
     source: Path | None = None
     notes: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
             "source": shown_path(config.source, redact=job.redact) if config.source else None,
             "model": asdict(config.model),
             "replay_context": config.replay_context,
+            "action_repeat": config.action_repeat,
         },
         "replay": {
             "paths": [shown_path(path, redact=job.redact) for path in job.replay],

@@ -16,6 +16,7 @@ from openloop_cli.encode.still import tile_lefts
 from openloop_cli.measures.metrics import psnr_of
 from openloop_cli.page.media import MOST_WINDOWS, Media, Player, Trace
 from openloop_cli.page.parts import data_uri, e, explained, more, rows, section
+from openloop_cli.page.words import action_repeat
 from openloop_cli.results.metrics_file import PER_WINDOW
 from openloop_cli.text import clean, plural
 
@@ -150,6 +151,7 @@ def data(charts: Sequence[Chart], media: Media | None, tree: Mapping[str, Any]) 
     ids = [str(x) for x in rollout.get("windows", [])]
     # Stored steps before a window's first one, which only prime the latents.
     found["skip"] = int(number(tree.get("config", {}).get("replay_context")) or 0)
+    found["repeat"] = action_repeat(tree)
     found["all"] = ids
     if media is None:
         nothing: dict[str, Any] = {"windows": [], "ids": [], "players": [], "traces": []}

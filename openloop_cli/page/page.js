@@ -36,10 +36,14 @@
     const words = (imagined ? "imagined " : "context ") + named(k);
     output.textContent = words;
     output.className = "state " + (imagined ? "imagined" : "seen");
-    slider.setAttribute("aria-valuetext", words + ", step " + (step + 1) + " of " + steps);
+    // Environment time beside steps, where one step takes several of the environment's.
+    const time = data.repeat > 1 ? named(k * data.repeat) + " environment steps" : "";
+    output.title = time;
+    slider.setAttribute("aria-valuetext", words + ", step " + (step + 1) + " of " + steps + (time && ", " + time));
     const [chunk, start] = (data.ids[place] || "").split(":");
     if (start) for (const node of all(".recorded"))
-      node.textContent = "recorded step " + (Number(start) + data.skip + step) + " from the start of chunk " + chunk;
+      node.textContent = "recorded step " + (Number(start) + data.skip + step) + " from the start of chunk " + chunk
+        + (time && "; " + time + " from the end of the context");
     for (const plot of plots) plot.mark(k);
   }
 

@@ -38,6 +38,8 @@ def top(trees: Sequence[Tree], title: str, lede: str) -> str:
         about += [f"{updates:,.0f} updates"] if updates is not None else []
     about += [plural(words.windows_of(tree), "window")]
     about += [f"{plural(context, 'context step')}, {steps} imagined"]
+    if (repeat := words.action_repeat(tree)) > 1:
+        about += [f"action repeat {repeat}: {steps * repeat:,} environment steps imagined"]
     first, *others = about
     line = "".join(f"<span>{e(part)}</span>" for part in others)
     notes = [note for tree in trees for note in tree.get("notes", [])]

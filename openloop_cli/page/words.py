@@ -64,6 +64,12 @@ def horizon_of(tree: Tree) -> tuple[int, int]:
     return context, int(number(rollout.get("length")) or context) - context
 
 
+def action_repeat(tree: Tree) -> int:
+    """Environment steps that one step takes; 1 where that is not known."""
+    repeat = number(part(tree, "config").get("action_repeat")) or 1
+    return int(repeat) if repeat >= 1 else 1
+
+
 def windows_of(tree: Tree) -> int:
     """How many windows were measured."""
     return len(part(tree, "rollout").get("windows") or ())

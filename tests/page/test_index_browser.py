@@ -27,7 +27,8 @@ def pages(small, tmp_path_factory):
     for outcome in found.outcomes:
         for what, path in outcome.files.items():
             path.write_bytes(small.media.players[0].mp4 if what.startswith("video") else b"")
-    comparison = compare([Entry(f"step {n}", small.tree, f"{n}.json") for n in (1, 2)])
+    tree = small.tree | {"config": small.tree["config"] | {"action_repeat": 2}}
+    comparison = compare([Entry(f"step {n}", tree, f"{n}.json") for n in (1, 2)])
     loop = small.report.loop
     truth = {key: loop.truth[key] for key in loop.image_keys}
     imagined = {key: to_levels(loop.model.prediction[key]) for key in loop.image_keys}
@@ -85,10 +86,12 @@ def test_thumbnails_grow_and_play_when_pointed_at_or_focused(desktop, pages):
     desktop.execute_script("arguments[0].scrollIntoView({block: 'center'})", first)
     webdriver.ActionChains(desktop).move_to_element(first).perform()
     assert playing(desktop, first)
-    webdriver.ActionChains(desktop).move_to_element(
-        desktop.find_element(By.CSS_SELECTOR, "thead")
-    ).perform()
-    assert desktop.execute_script("return arguments[0].paused", first)
+    away = webdriver.ActionChains(desktop)
+    away.w3c_actions.pointer_action.move_to_location(2, 2)  # a corner that no video covers
+    away.perform()
+    WebDriverWait(desktop, PATIENCE).until(
+        lambda d: d.execute_script("return arguments[0].paused", first)
+    )
     desktop.execute_script("arguments[0].focus()", second)
     assert playing(desktop, second)
     webdriver.ActionChains(desktop).send_keys(Keys.ESCAPE).perform()
@@ -134,6 +137,17 @@ def test_one_key_flips_between_the_checkpoints_at_the_same_step(desktop, pages):
     assert seen[0][1] != seen[1][1]
     assert seen[0][1] == seen[2][1]
     assert len({time for _, _, time in seen}) == 1
+
+
+def test_environment_time_stands_beside_the_step(desktop, pages, small):
+    opened(desktop, pages["comparison"])
+    desktop.find_element(By.ID, "step").send_keys(Keys.END)
+    imagined = small.media.steps - small.media.context
+    state = desktop.find_element(By.ID, "state")
+    assert state.text == f"imagined +{imagined}"
+    assert state.get_attribute("title") == f"+{2 * imagined} environment steps"
+    line = desktop.find_element(By.CSS_SELECTOR, ".recorded").text
+    assert line.endswith(f"; +{2 * imagined} environment steps from the end of the context")
 
 
 @pytest.mark.parametrize("name", ["index", "comparison"])

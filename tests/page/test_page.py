@@ -11,8 +11,10 @@ import unicodedata
 import numpy as np
 import pytest
 
+from openloop_cli.config import parse_config
 from openloop_cli.page import PageEntry, Table, page_html, write_page
 from tests.page.parsed import Parsed
+from tests.synthetic_run import TREE
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&amp;`]]>-->"
 MOST_BYTES = 5_000_000
@@ -22,6 +24,30 @@ def two_cameras(media):
     """The same windows seen by a second image key."""
     (player,) = media.players
     return dataclasses.replace(media, players=(player, dataclasses.replace(player, key="wrist")))
+
+
+@pytest.mark.parametrize(("repeat", "told"), [(2, True), (1, False), (None, False), ("2", False)])
+def test_environment_time_stands_beside_steps_where_the_run_tells_it(small, repeat, told):
+    tree = copy.deepcopy(small.tree)
+    tree["config"]["action_repeat"] = repeat
+    page = Parsed(page_html([PageEntry(tree)], media=small.media))
+    steps = small.media.steps - small.media.context
+    words = f"action repeat 2: {2 * steps} environment steps imagined"
+    assert (words in page.text) is told
+
+
+@pytest.mark.parametrize(
+    ("task", "env", "found"),
+    [
+        ("dmc_cheetah_run", {"dmc": {"repeat": 2}, "atari": {"repeat": 4}}, 2),
+        ("dmc_cheetah_run", {"dmc": {"size": [64, 64]}}, None),
+        ("dmc_cheetah_run", {"dmc": {"repeat": True}}, None),
+        ("dmc_cheetah_run", ["dmc"], None),
+        ("", {"dmc": {"repeat": 2}}, None),
+    ],
+)
+def test_the_action_repeat_is_that_of_the_tasks_suite(task, env, found):
+    assert parse_config(TREE | {"task": task, "env": env}, []).action_repeat == found
 
 
 def pages(small):
