@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.config import RunConfig, parse_config, read_config
@@ -19,6 +20,23 @@ from openloop_cli.rollout.roll_out import roll_out
 from openloop_cli.spaces import infer_spaces
 
 RUNS = ("context5", "crafter_bf16", "crafter_f32", "dmc_proprio", "dummy_f32", "strided")
+FIXTURES = Path(__file__).parent / "fixtures"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+def genuine(name: str) -> tuple[Path, Path]:
+    """A run folder that the reference wrote, and what it computed on some of its windows.
+
+    Some lie in the fixtures, the others beside the checkout, where there are any.
+    """
+    for runs, golden in (
+        (FIXTURES / name, FIXTURES / f"{name}.golden.npz"),
+        (FIXTURES / "genuine/runs" / name, FIXTURES / "genuine/golden" / f"{name}.npz"),
+        (SHARED / "runs" / name, SHARED / "golden" / f"{name}.npz"),
+    ):
+        if runs.is_dir() and golden.is_file():
+            return runs, golden
+    pytest.skip(f"the genuine run {name} is neither in the fixtures nor beside this checkout")
 
 
 @dataclass

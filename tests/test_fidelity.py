@@ -8,7 +8,6 @@ fixtures are well conditioned, and the allowance vanishes there.
 """
 
 from functools import cache
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -21,10 +20,8 @@ from openloop_cli.models.dreamerv3.encoder import encode
 from openloop_cli.models.dreamerv3.inputs import model_inputs
 from openloop_cli.models.model import on_device
 from openloop_cli.rollout.result import OpenLoop
-from tests.golden import RUNS, Case, architecture_case, run_case
+from tests.golden import FIXTURES, RUNS, Case, architecture_case, genuine, run_case
 
-FIXTURES = Path(__file__).parent / "fixtures"
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 ARCHITECTURES = sorted(path.stem for path in (FIXTURES / "architectures").glob("*.npz"))
 LOW_PRECISION = ("bfloat16", "float16")
 
@@ -33,12 +30,8 @@ LOW_PRECISION = ("bfloat16", "float16")
 def rolled_out(name: str) -> tuple[Case, OpenLoop]:
     if name in ARCHITECTURES:
         case = architecture_case(FIXTURES / "architectures" / f"{name}.npz")
-    elif name == "dmc_proprio":
-        case = run_case(FIXTURES / name, FIXTURES / f"{name}.golden.npz")
-    elif not SHARED.is_dir():
-        pytest.skip("the genuine runs and golden results are not beside this checkout")
     else:
-        case = run_case(SHARED / "runs" / name, SHARED / "golden" / f"{name}.npz")
+        case = run_case(*genuine(name))
     # Two dozen architectures compiled in full would be a quarter of all tests' time. What they
     # share with the genuine runs, all but a few formulas, is optimized there.
     jax.config.update("jax_disable_most_optimizations", name in ARCHITECTURES)
@@ -52,12 +45,11 @@ def is_low(case: Case) -> bool:
     return case.model.config.compute_dtype in LOW_PRECISION
 
 
-pytestmark = [
-    pytest.mark.usefixtures("compiled_in_full"),
-    pytest.mark.parametrize("name", [*RUNS, *ARCHITECTURES]),
-]
+pytestmark = pytest.mark.usefixtures("compiled_in_full")
+cases = pytest.mark.parametrize("name", [*RUNS, *ARCHITECTURES])
 
 
+@cases
 def test_initial_carry(name: str) -> None:
     case, _ = rolled_out(name)
     inputs = model_inputs(case.windows, case.model.spaces, case.model.config.dyn)
@@ -65,6 +57,7 @@ def test_initial_carry(name: str) -> None:
     np.testing.assert_array_equal(inputs.stoch, case.golden["mode/carry/stoch"])
 
 
+@cases
 def test_tokens(name: str) -> None:
     case, _ = rolled_out(name)
     inputs = model_inputs(case.windows, case.model.spaces, case.model.config.dyn)
@@ -78,6 +71,7 @@ def test_tokens(name: str) -> None:
     np.testing.assert_allclose(tokens, expected, rtol=1e-5, atol=atol)
 
 
+@cases
 def test_latents_do_not_flip(name: str) -> None:
     case, loop = rolled_out(name)
     flipped = loop.model.stoch != case.golden["mode/open/stoch"].argmax(-1)
@@ -88,6 +82,7 @@ def test_latents_do_not_flip(name: str) -> None:
         assert not flipped.any()
 
 
+@cases
 def test_deter_and_logits(name: str) -> None:
     case, loop = rolled_out(name)
     if is_low(case):
@@ -105,6 +100,7 @@ def test_deter_and_logits(name: str) -> None:
     )
 
 
+@cases
 def test_reward_continue_value(name: str) -> None:
     case, loop = rolled_out(name)
     if is_low(case):
@@ -124,6 +120,7 @@ def test_reward_continue_value(name: str) -> None:
         np.testing.assert_allclose(ours, case.golden[theirs], rtol=1e-4, atol=atol)
 
 
+@cases
 def test_losses(name: str) -> None:
     case, loop = rolled_out(name)
     ours = {**loop.evaluation.losses, **loop.evaluation.posterior.losses}
@@ -142,6 +139,7 @@ def test_losses(name: str) -> None:
         )
 
 
+@cases
 def test_vectors(name: str) -> None:
     case, loop = rolled_out(name)
     symlog = case.model.config.dec.symlog
@@ -156,6 +154,7 @@ def test_vectors(name: str) -> None:
         assert far.mean() <= (0.02 if is_low(case) else 0), key
 
 
+@cases
 def test_pixels(name: str) -> None:
     case, loop = rolled_out(name)
     for key in loop.image_keys:
@@ -165,6 +164,7 @@ def test_pixels(name: str) -> None:
         )
 
 
+@cases
 def test_grid(name: str) -> None:
     case, loop = rolled_out(name)
     for key in loop.image_keys:
@@ -181,10 +181,9 @@ def test_grid(name: str) -> None:
             assert levels.max() <= 1
 
 
+@pytest.mark.parametrize("name", ["dmc_proprio", "multi_image", "no_context"])
 def test_plain_rollout_is_the_evaluated_one(name: str) -> None:
     """Leaving the evaluation out changes no prediction."""
-    if name not in ("dmc_proprio", "multi_image", "no_context"):
-        pytest.skip("one case of each kind of input is enough")
     case, loop = rolled_out(name)
     plain = case.roll_out(latents="mode")
     np.testing.assert_allclose(plain.model.deter, loop.model.deter, atol=1e-6)

@@ -1,12 +1,10 @@
 """Sampled latents agree with the reference in distribution: 32 draws of ours, 32 of its own."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from openloop_cli.measures import metrics
-from tests.golden import run_case
+from tests.golden import genuine, run_case
 
 pytestmark = pytest.mark.usefixtures("compiled_in_full")
 
@@ -15,8 +13,8 @@ IMAGE_RUNS = ("context5", "crafter_bf16", "crafter_f32", "dummy_f32", "strided")
 
 
 @pytest.mark.parametrize("name", IMAGE_RUNS)
-def test_mean_image_error_per_step(shared: Path, name: str) -> None:
-    case = run_case(shared / "runs" / name, shared / "golden" / f"{name}.npz")
+def test_mean_image_error_per_step(name: str) -> None:
+    case = run_case(*genuine(name))
     ours = []
     for seed in range(DRAWS):
         loop = case.roll_out(seed=seed)
@@ -31,8 +29,8 @@ def test_mean_image_error_per_step(shared: Path, name: str) -> None:
     assert (np.abs(difference) <= allowed).all(), difference / allowed * 3
 
 
-def test_a_window_draws_the_same_whatever_is_beside_it(shared: Path) -> None:
-    case = run_case(shared / "runs" / "strided", shared / "golden" / "strided.npz")
+def test_a_window_draws_the_same_whatever_is_beside_it() -> None:
+    case = run_case(*genuine("strided"))
     both = case.roll_out(seed=3).model.stoch
     second = type(case.windows)(
         case.windows.ids[1:], {k: x[1:] for k, x in case.windows.data.items()}, 1, ()
@@ -41,8 +39,8 @@ def test_a_window_draws_the_same_whatever_is_beside_it(shared: Path) -> None:
     np.testing.assert_array_equal(case.roll_out(seed=3).model.stoch, both[1:])
 
 
-def test_the_first_future_is_the_only_one(shared: Path) -> None:
-    case = run_case(shared / "runs" / "strided", shared / "golden" / "strided.npz")
+def test_the_first_future_is_the_only_one() -> None:
+    case = run_case(*genuine("strided"))
     one, three = case.roll_out(seed=5), case.roll_out(seed=5, samples=3)
     np.testing.assert_array_equal(one.model.stoch, three.model.stoch)
     assert three.futures.losses["image"].shape == (3, 2, case.steps - case.steps // 2)

@@ -15,6 +15,7 @@ from openloop_cli.config import ACTIVATION_NAMES, parse_config
 from openloop_cli.errors import OpenloopError
 from openloop_cli.inspection import inspect_path
 from openloop_cli.replay import choose_windows, open_replay
+from tests.golden import genuine
 
 from .synthetic_run import SPACES, TIMES, TREE, make_params, make_run, save_checkpoint
 
@@ -220,10 +221,11 @@ def test_nothing_known_is_one_line(tmp_path, what):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_genuine_runs_have_no_problems(shared, name):
-    found = inspect_path(shared / "runs" / name)
+def test_genuine_runs_have_no_problems(name):
+    run, _ = genuine(name)
+    found = inspect_path(run)
     assert found.problems == ()
-    assert found.checkpoint.step == read_checkpoint(shared / "runs" / name).step
+    assert found.checkpoint.step == read_checkpoint(run).step
     assert found.replay.damaged == {}
 
 

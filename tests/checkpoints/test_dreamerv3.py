@@ -10,6 +10,7 @@ import pytest
 
 from openloop_cli.checkpoints import find_checkpoint, find_checkpoints, read_checkpoint
 from openloop_cli.errors import CheckpointError, ParamsError
+from tests.golden import RUNS, genuine
 
 COUNTERS = {"updates": 5, "batches": 6, "actions": 70}
 
@@ -40,29 +41,25 @@ def run(tmp_path) -> Path:
 # Genuine runs
 
 
-def genuine(shared: Path) -> list[Path]:
-    return [shared / "sample_run", *sorted((shared / "runs").iterdir())]
+@pytest.mark.parametrize("run", RUNS)
+def test_genuine_runs_read_like_pickle(run):
+    for path in find_checkpoints(genuine(run)[0]):
+        checkpoint = read_checkpoint(path)
+        expected = pickle.loads((path / "agent.pkl").read_bytes())
+        arrays = checkpoint.read_params(checkpoint.params)
+        assert list(arrays) == list(expected["params"])
+        for name, array in expected["params"].items():
+            np.testing.assert_array_equal(arrays[name], array)
+            assert arrays[name].dtype == array.dtype
+        assert checkpoint.counters == expected["counters"]
+        assert checkpoint.step == pickle.loads((path / "step.pkl").read_bytes())
+        assert checkpoint.complete
+        assert checkpoint.notes == ()
+        assert checkpoint.nbytes == (path / "agent.pkl").stat().st_size
 
 
-def test_genuine_runs_read_like_pickle(shared):
-    for folder in genuine(shared):
-        for path in find_checkpoints(folder):
-            checkpoint = read_checkpoint(path)
-            expected = pickle.loads((path / "agent.pkl").read_bytes())
-            arrays = checkpoint.read_params(checkpoint.params)
-            assert list(arrays) == list(expected["params"])
-            for name, array in expected["params"].items():
-                np.testing.assert_array_equal(arrays[name], array)
-                assert arrays[name].dtype == array.dtype
-            assert checkpoint.counters == expected["counters"]
-            assert checkpoint.step == pickle.loads((path / "step.pkl").read_bytes())
-            assert checkpoint.complete
-            assert checkpoint.notes == ()
-            assert checkpoint.nbytes == (path / "agent.pkl").stat().st_size
-
-
-def test_a_genuine_run_is_found_from_anywhere_in_it(shared):
-    run = shared / "sample_run"
+def test_a_genuine_run_is_found_from_anywhere_in_it(sample_run):
+    run = sample_run
     latest = run / "ckpt" / (run / "ckpt" / "latest").read_text()
     for path in (run, run / "ckpt", latest, latest / "agent.pkl"):
         assert find_checkpoint(path) == latest

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from openloop_cli.spaces import Space, Spaces
-from tests.golden import RUNS, window_ids
+from tests.golden import RUNS, genuine, window_ids
 from tests.synthetic_run import SPACES, TIMES, TREE, make_params, make_run
 from tests.videos import decoded
 
@@ -53,17 +53,15 @@ def render(*args) -> str:
 # The reference's numbers
 
 
-def golden_case(name: str, request) -> tuple[Path, dict[str, np.ndarray]]:
-    if name == "dmc_proprio":
-        return GENUINE, dict(np.load(GOLDEN))
-    shared = request.getfixturevalue("shared")
-    return shared / "runs" / name, dict(np.load(shared / "golden" / f"{name}.npz"))
+def golden_case(name: str) -> tuple[Path, dict[str, np.ndarray]]:
+    run, golden = genuine(name)
+    return run, dict(np.load(golden))
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_fidelity(name, request, out):
+def test_fidelity(name, out):
     """The reference's windows by their ids, through the command line alone."""
-    run, golden = golden_case(name, request)
+    run, golden = golden_case(name)
     ids = window_ids(golden)
     steps = golden["mode/open/deter"].shape[1]
     named = [part for text in ids for part in ("--window", text)]

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from openloop_cli.draw.grid import reference_grid, to_levels
+from tests.golden import genuine
 
 CONTEXT_STEPS = {"context5": 5, "crafter_f32": 1, "crafter_bf16": 1, "dummy_f32": 1, "strided": 1}
 BLACK_FRAMES = 10
 
 
 @pytest.mark.parametrize("run", sorted(CONTEXT_STEPS))
-def test_the_grids_that_the_reference_drew(shared, run):
-    with np.load(shared / "golden" / f"{run}.npz") as golden:
+def test_the_grids_that_the_reference_drew(run):
+    with np.load(genuine(run)[1]) as golden:
         expected = golden["grid/image"][:-BLACK_FRAMES]
         truth = golden["data/image"][:, CONTEXT_STEPS[run] :]
         prediction = golden["mode/open/image"]

@@ -18,6 +18,7 @@ from openloop_cli.jobs.records import FOLDER
 from openloop_cli.jobs.report import run_job
 from openloop_cli.replay import open_replay
 from openloop_cli.results.metrics_file import read_metrics
+from tests.golden import genuine
 
 from .conftest import batch_of
 
@@ -229,10 +230,8 @@ def test_results_outlive_their_checkpoint(run, tmp_path):
     assert statuses(run_batch(batch_of(run, tmp_path / "out", names=names))) == ["skipped"] * 4
 
 
-def test_another_architecture_in_between(run, tmp_path, shared):
-    other = shared / "runs" / "dmc_proprio"
-    if not other.is_dir():
-        pytest.skip("there is no such run")
+def test_another_architecture_in_between(run, tmp_path):
+    other = genuine("dmc_proprio")[0]
     job = batch_of(run, tmp_path / "out", names=[str(run), str(other)])
     result = run_batch(job)
     assert statuses(result)[:4] == ["done"] * 4

@@ -11,6 +11,7 @@ import pytest
 
 from openloop_cli.errors import ReplayError
 from openloop_cli.replay.npz import open_npz, read_steps
+from tests.golden import genuine
 
 LENGTH = 20
 SPANS = [(0, 2), (5, 6), (17, 20)]
@@ -278,22 +279,22 @@ def everything(path, length):
     return read_steps(path, members.values(), [(0, length)])
 
 
-def genuine(shared):
-    path = min((shared / "runs" / "crafter_f32" / "replay").glob("*-16.npz"))
+def a_genuine_chunk():
+    path = min((genuine("dummy_f32")[0] / "replay").glob("*-16.npz"))
     return path.read_bytes(), everything(path, 16)
 
 
 @pytest.mark.parametrize("tenth", range(10))
-def test_a_genuine_chunk_cut_short(shared, tmp_path, tenth):
-    raw, _ = genuine(shared)
+def test_a_genuine_chunk_cut_short(tmp_path, tenth):
+    raw, _ = a_genuine_chunk()
     (tmp_path / "a.npz").write_bytes(raw[: len(raw) * tenth // 10])
     with pytest.raises(ReplayError):
         open_npz(tmp_path / "a.npz", 16)
 
 
-def test_a_genuine_chunk_with_flipped_bits(shared, tmp_path):
+def test_a_genuine_chunk_with_flipped_bits(tmp_path):
     """Whatever bit flips: what comes back is refused or right."""
-    raw, right = genuine(shared)
+    raw, right = a_genuine_chunk()
     rng = np.random.default_rng(0)
     # The directory at the end and each local header are few bytes: take them on purpose.
     places = [*range(0, len(raw), len(raw) // 10), *rng.integers(0, len(raw), 100)]

@@ -6,6 +6,7 @@ import pytest
 from openloop_cli.errors import ReplayError
 from openloop_cli.replay import choose_and_read, open_replay, parse_window, read_windows
 from openloop_cli.replay.names import uuid_text
+from tests.golden import genuine
 
 from .synthetic import name, steps, uuid
 
@@ -13,14 +14,14 @@ GOLDEN = ["context5", "crafter_bf16", "crafter_f32", "dmc_proprio", "dummy_f32",
 
 
 @pytest.mark.parametrize("run", GOLDEN)
-def test_what_the_reference_sampled(shared, run):
-    with np.load(shared / "golden" / f"{run}.npz") as file:
+def test_what_the_reference_sampled(run):
+    with np.load(genuine(run)[1]) as file:
         golden = {key.removeprefix("data/"): file[key] for key in file if key.startswith("data/")}
     del golden["consec"]
     firsts = [stepid.tobytes() for stepid in golden["stepid"][:, 0]]
     ids = [f"{uuid_text(first[:16])}:{int.from_bytes(first[16:], 'big')}" for first in firsts]
     replay_context = 5 if run == "context5" else 1
-    replay = open_replay(shared / "runs" / run)
+    replay = open_replay(genuine(run)[0])
     windows = read_windows(replay, ids, length=16, replay_context=replay_context)
     assert list(windows.data) == list(golden)
     for key, value in golden.items():
