@@ -72,7 +72,6 @@
     video.removeAttribute("style");
   }
   for (const video of thumbs) {
-    video.controls = false;
     const frame = video.parentElement;
     frame.addEventListener("mouseenter", () => play(video));
     frame.addEventListener("mouseleave", () => stop(video));

@@ -245,13 +245,14 @@ def _cell(value: Any, text: str) -> str:
 
 
 def _thumbnail(folder: Path, outcome: Outcome) -> str:
-    """The first video or still, small. No video is fetched before it is in view, so that a
-    thousand rows open at once; without the script each has its controls."""
+    """The first video or still, small. No video is fetched before it is in view, and none has
+    controls, which a browser takes minutes to make for a thousand rows; without the script the
+    link beside it plays it."""
     for what, path in outcome.files.items():
         address = quote(path.relative_to(folder).as_posix())
         if what.startswith("video/") and path.suffix == ".mp4":
             return (
-                f'<span class="frame"><video class="thumb" src="{address}" controls muted loop'
+                f'<span class="frame"><video class="thumb" src="{address}" muted loop'
                 f' playsinline preload="none" tabindex="0"'
                 f' aria-label="{e(f"Video of {outcome.name}")}"></video></span>'
             )

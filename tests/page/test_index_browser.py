@@ -99,6 +99,14 @@ def test_thumbnails_grow_and_play_when_pointed_at_or_focused(desktop, pages):
     assert desktop.execute_script(small, second)
 
 
+def test_a_thousand_rows_open_and_sort(desktop, tmp_path):
+    page = write_index(tmp_path, index(tmp_path, 1000))["index page"]
+    desktop.get(page.as_uri())
+    for _ in range(2):
+        sort_by(desktop, 1)
+    assert desktop.execute_script(NAMES)[:2] == ["run-1000", "run-999"]
+
+
 def test_videos_out_of_view_are_not_fetched(desktop, pages):
     at_index(desktop, pages)
     states = "return [...document.querySelectorAll('video.thumb')].map(v => v.preload)"
