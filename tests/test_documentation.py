@@ -61,6 +61,9 @@ def test_every_command_of_the_readme_runs(folder: Path, monkeypatch: pytest.Monk
         if number == 0:
             printed = re.search(r"^```\n(dmc_.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
             same_words_and_nearly_the_same_numbers(result.stdout, printed[1])
+            # Small enough to read, to commit and to send; what each window did lies beside it.
+            [metrics] = folder.glob("*.metrics.json")
+            assert metrics.stat().st_size < 40_000
     for name in ("side_by_side.mp4", "curves.svg", "table.csv", "summary.md", "all/index.html"):
         assert (folder / "results" / name).stat().st_size > 100, name
     left = subprocess.run(

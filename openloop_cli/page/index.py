@@ -19,7 +19,7 @@ from openloop_cli.draw.curves.svg import swatch
 from openloop_cli.page.html import document
 from openloop_cli.page.parts import e, section
 from openloop_cli.page.words import horizon_short
-from openloop_cli.quantities import SHOWN_METRIC, Metric
+from openloop_cli.quantities import SHOWN_METRIC
 from openloop_cli.quantities import metric as metric_of
 from openloop_cli.results.metrics_file import plain
 from openloop_cli.results.outcome import FAILED, SKIPPED, WAITING, Chosen, Outcome
@@ -32,7 +32,6 @@ FORMAT, VERSION = "openloop-batch", 1
 JSON_NAME, HTML_NAME = "index.json", "index.html"
 # Lines of a chart that can be told apart.
 MOST_KEYS = 6
-SKILL = Metric("skill", "skill", "", "higher", digits=".2f")
 _LONGER = "A horizon that reaches the last imagined step may be longer."
 
 
@@ -228,7 +227,7 @@ def _row(folder: Path, outcome: Outcome, keys: Sequence[str], redact: bool, mark
         shown = metric_of(found.get("metric"))
         cells += [
             _cell(steps, horizon_short(found)),
-            _cell(found.get("skill"), SKILL.shown(number(found.get("skill")))),
+            _cell(found.get("skill"), metric_of("skill").shown(number(found.get("skill")))),
             _cell(found.get("imagined"), shown.shown(number(found.get("imagined")), unit=True)),
         ]
     return f"<tr>{name}<td>{_thumbnail(folder, outcome)}</td>{''.join(cells)}</tr>\n"

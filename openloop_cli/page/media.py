@@ -16,6 +16,8 @@ from openloop_cli.draw.grid import Legend, Row, default_scale, text
 from openloop_cli.draw.grid.explained import BACKGROUND, IMAGINED, OBSERVED
 from openloop_cli.encode.still import chosen_steps, mosaic, png_bytes
 from openloop_cli.encode.video import mp4_bytes
+from openloop_cli.measures.metrics import psnr_of
+from openloop_cli.quantities import metric as metric_of
 
 MOST_WINDOWS, EXTREMES = 12, 3
 # What a page's videos may weigh together; in base64 they are a third larger.
@@ -155,8 +157,8 @@ def make_player(
 
 def _score(error: float, metric: str) -> str:
     if metric == "mse":
-        return f"{-10 * np.log10(max(float(error), 1e-10)):.1f} dB"
-    return f"{float(error):.3g}"
+        return metric_of("psnr").shown(float(psnr_of(np.asarray(error))), unit=True)
+    return metric_of(metric).shown(float(error))
 
 
 def _worth_a_still(windows: Sequence[Shown]) -> list[int]:
