@@ -6,6 +6,7 @@ Each number is a mean over windows and steps (`mean`) with its 95 % interval ove
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,10 @@ def _skill_tree(measured: Observation) -> Tree:
         tree["reconstruction_skill"] = {
             name: getattr(reconstruction, name) for name in ("mean", "low", "high")
         }
+        if float(reconstruction.mean) <= 0:
+            # What the decoder does not show has no dynamics to judge: a number near 1 would be of
+            # noise. The horizon's reason says so.
+            tree["skill"] = _skill_series(replace(found, defined=np.zeros_like(found.defined)))
     horizon = useful_horizon(found, reconstruction)
     tree["useful_horizon"] = {
         "steps": horizon.steps,
