@@ -16,6 +16,7 @@ from openloop_cli.cli.help import Command, Group
 from openloop_cli.cli.inspect import inspect
 from openloop_cli.cli.plot import plot
 from openloop_cli.cli.render import render
+from openloop_cli.cli.serve import serve
 from openloop_cli.cli.streams import STREAM_ERRORS, drop_stdout, prepare_streams
 from openloop_cli.cli.table import table
 from openloop_cli.cli.terminal import say
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for function in (render, inspect, compare, batch, watch, plot, table, check):
+for function in (render, inspect, compare, batch, watch, plot, table, check, serve):
     app.command(cls=Command)(function)
 app.add_typer(cache, name="cache")
 

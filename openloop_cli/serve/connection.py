@@ -94,6 +94,7 @@ class Connection(asyncio.BufferedProtocol):
         self.received = 0
         self.deadline: float | None = None
         self.holds = 0
+        self.trusted = False
         self._traffic = traffic
         self._answer = answer
         self._complain = complain

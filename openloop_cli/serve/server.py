@@ -16,7 +16,7 @@ import asyncio
 import hmac
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -25,12 +25,12 @@ from typing import Any
 from openloop_cli import wire
 from openloop_cli.errors import OpenloopError, OutputError
 from openloop_cli.serve.connection import Bounds, Connection, Traffic
-from openloop_cli.serve.desk import Desk, written
+from openloop_cli.serve.desk import MOST_CLIENTS, Desk, Written, written
 from openloop_cli.serve.episodes import Entry, Limits
 from openloop_cli.serve.state import State
 from openloop_cli.text import clean
 
-METHODS = ("add", "tran", "write", "status")
+METHODS = ("add", "tran", "write", "token", "status")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,7 @@ class Server:
         self._token = token
         self._tell = tell
         self._told: dict[tuple[str, str], float] = {}
+        self._behind: dict[str, int] = {}
         self._started = time.monotonic()
         self._flushed = self._started
         self._flush_seconds = 0.0
@@ -205,8 +206,12 @@ class Server:
         self, connection: Connection, request: wire.Request, arguments: list[Any], body: bytes
     ) -> bytes:
         match request.method:
+            case "token":
+                sent = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+                connection.trusted = hmac.compare_digest(self._token.encode(), sent.encode())
+                return wire.response(request.number)
             case "status":
-                self._check_token(arguments[:1])
+                self._check_trusted(connection)
                 return wire.response(request.number, json.dumps(self.status()))
             case "write":
                 return self._keep(connection, request.number, arguments, body)
@@ -219,25 +224,40 @@ class Server:
         """A message of our own clients: in the journal before it is answered, answered with a text
         if it was refused for good, with a failure if it shall come again."""
         try:
-            self._check_token(arguments[5:6])
-            message = written(arguments[:5])
+            self._check_trusted(connection)
+            message = written(arguments)
         except OpenloopError as error:
             self._complain(connection, "refused", str(error))
             return wire.response(number, str(error))
         if not self._desk.is_known(message):
-            if not self._desk.has_room(message):
-                self._complain(connection, "later", "the queue is full; the sender tries again")
-                return wire.failure(number, wire.FAILED, "the queue is full")
-            if not self._state.keep(body):
-                self._complain(connection, "later", "the journal cannot be written")
-                return wire.failure(number, wire.FAILED, "the journal cannot be written")
+            why = self._cannot_keep(message, body)
+            if why:
+                self._complain(connection, "later", f"{why}; the sender tries again")
+                return wire.failure(number, wire.FAILED, why)
         self._desk.write(message)
         return wire.response(number)
 
-    def _check_token(self, found: Sequence[Any]) -> None:
-        sent = found[0] if found and isinstance(found[0], str) else ""
-        if self._token and not hmac.compare_digest(self._token.encode(), sent.encode()):
-            raise wire.Refused("a token that is not the server's", hint="set OPENLOOP_TOKEN")
+    def _cannot_keep(self, message: Written, body: bytes) -> str:
+        """Puts a message into the journal, or says why not now. Then those after it must wait for
+        it too: they would make it look like one that came again."""
+        behind = self._behind.get(message.client, message.number)
+        if message.number > behind:
+            return f"message {behind} comes first"
+        if not self._desk.has_room(message):
+            why = "the queue is full"
+        elif not self._state.keep(body):
+            why = "the journal cannot be written"
+        else:
+            self._behind.pop(message.client, None)
+            return ""
+        self._behind[message.client] = message.number
+        if len(self._behind) > MOST_CLIENTS:
+            del self._behind[next(iter(self._behind))]
+        return why
+
+    def _check_trusted(self, connection: Connection) -> None:
+        if self._token and not connection.trusted:
+            raise wire.Refused("a client without the server's token", hint="set OPENLOOP_TOKEN")
 
     def _complain(self, connection: Connection, kind: str, line: str) -> None:
         """Counts a drop, and tells it: of one kind and sender a line every ten seconds."""
@@ -259,7 +279,7 @@ class Server:
         self._safely(self._state.forget)
 
     def _take_kept(self, body: bytes) -> None:
-        self._desk.write(written(wire.unpack(wire.read_request(body).arguments)[:5]))
+        self._desk.write(written(wire.unpack(wire.read_request(body).arguments)))
 
     def _save(self) -> None:
         self._state.save_step()

@@ -32,7 +32,7 @@ class Running:
 
 
 @contextmanager
-def serving(folder: Path, *, write=None, **options) -> Iterator[Running]:
+def serving(folder: Path, *, port: int = 0, write=None, **options) -> Iterator[Running]:
     """A server with no flushes but those that the test asks for, and the last one."""
     entries: list = []
     told: list[str] = []
@@ -47,7 +47,7 @@ def serving(folder: Path, *, write=None, **options) -> Iterator[Running]:
             tell=told.append,
             **options,
         )
-        found["address"] = await server.start("127.0.0.1", 0)
+        found["address"] = await server.start("127.0.0.1", port)
         found["server"], found["loop"] = server, asyncio.get_running_loop()
         found["stop"] = asyncio.Event()
         ready.set()

@@ -41,10 +41,11 @@ def test_the_recorded_parallel_run_sent_again(shared, tmp_path, portal_client):
     recorded = messages(folder / "messages.jsonl.gz")
     assert len(recorded) == 461
     with serving(tmp_path) as running:
-        client = portal_client(running.address)
-        for message in recorded:
-            future = getattr(client, message["method"])(*map(tree, message["args"]))
-            assert future.result(timeout=30) is None
+        client = portal_client(running.address, maxinflight=500)
+        futures = [
+            getattr(client, message["method"])(*map(tree, message["args"])) for message in recorded
+        ]
+        assert all(future.result(timeout=60) is None for future in futures)
         running.flush()
         assert running.told == []
     wrote = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
@@ -181,11 +182,28 @@ def test_token(tmp_path):
         status, text = peer.call("write", *message)
         assert status == wire.OK
         assert "token" in text
-        assert peer.call("write", *message, "secret") == (wire.OK, None)
-        status, text = peer.call("status", "secret")
+        peer.call("token", "wrong")
+        assert "token" in peer.call("write", *message)[1]
+        peer.call("token", "secret")
+        assert peer.call("write", *message) == (wire.OK, None)
+        status, text = peer.call("status")
         assert json.loads(text)["metrics"] == 1
         # The reference's clients cannot send one.
         assert peer.call("add", {"x": 1.0}) == (wire.OK, None)
+
+
+def test_what_comes_after_a_message_that_did_not_fit_waits_for_it(tmp_path):
+    large = ("me", 0, np.array([1]), ["a"], [np.zeros(2000)])
+    small = ("me", 1, np.array([2]), ["b"], [1.0])
+    bounds = Bounds(queue_bytes=20_000)
+    with serving(tmp_path, bounds=bounds) as running, Peer(running.address) as peer:
+        peer.call("add", {"x": np.zeros(1000)})
+        assert peer.call("write", *large)[0] == wire.FAILED
+        assert peer.call("write", *small)[0] == wire.FAILED
+        running.flush()
+        assert peer.call("write", *large)[0] == wire.OK
+        assert peer.call("write", *small)[0] == wire.OK
+    assert [step for step, _ in running.values("a") + running.values("b")] == [1, 2]
 
 
 def test_lengths_and_greetings_that_are_none(tmp_path):
