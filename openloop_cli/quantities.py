@@ -103,8 +103,8 @@ _ALL = (
         "skill",
         "1 - (error - floor) / (persistence - floor) at each imagined step, of mean errors"
         " (mse, symlog_mse or mistakes), persistence of the last reconstruction: 1 is perfect"
-        " dynamics, 0 no better than standing still; undefined where nothing moved beyond noise, and"
-        " where reconstruction skill is at or below 0",
+        " dynamics, 0 no better than standing still; undefined where nothing moved beyond noise,"
+        " and where reconstruction skill is at or below 0",
         "higher",
         digits=".2f",
         limits=(-1.0, 1.5),
