@@ -14,13 +14,14 @@ checkpoints only the one that `latest` names.
 import math
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from openloop_cli.checkpoints.checkpoint import Checkpoint
 from openloop_cli.checkpoints.pickle.array_ref import ArrayRef, disk_errors, file_version, open_file
 from openloop_cli.checkpoints.pickle.reader import index_pickle
 from openloop_cli.checkpoints.pickle.values import StoredArray, plain
-from openloop_cli.errors import CheckpointError
+from openloop_cli.errors import CheckpointError, RemoteError
 from openloop_cli.storage import each, may_read, remote
 
 _AGENT_FILE = re.compile(r"agent(-\d{4,5})?\.pkl")
@@ -207,6 +208,12 @@ def _read_latest(root: Path) -> str:
 
 
 def _nothing_found(path: Path) -> CheckpointError:
+    with suppress(OSError, RemoteError):
+        if path.suffix == ".npz" or next(iter(path.glob("*-*-*-*.npz")), None):
+            return CheckpointError(
+                f"{path}: this is a replay, not a checkpoint",
+                hint="name the checkpoint first, then the replay",
+            )
     return CheckpointError(
         f"{path}: no checkpoint in it, expected a folder with agent.pkl",
         hint="give the run folder, its ckpt folder, or a checkpoint folder",

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.golden import genuine
 from tests.synthetic_run import make_run
 
 from .command import listing, openloop, process
@@ -240,3 +241,18 @@ def test_names_that_are_no_utf8(run, out):
     assert json.loads(done.stdout)["files"]["arrays"] == f"{out}/x\udcfe.npz"
     tree = strict(out / "x\udcfe.metrics.json")
     assert tree["checkpoint"]["path"] == os.path.relpath(named / CHECKPOINT)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_another_environments_replay(turned, sample_run, out):
+    """What a person would say: which actions each of the two has."""
+    discrete, _ = genuine("strided")
+    runs = [sample_run, discrete] if turned else [discrete, sample_run]
+    done = openloop("render", *runs, "--out", out / "x.npz", "--quiet")
+    assert done.returncode == 1
+    words = "it has 6 continuous actions, the checkpoint 17 discrete ones"
+    if turned:
+        words = "it has discrete actions, the checkpoint 6 continuous ones"
+    assert done.stderr.startswith(f"error: another environment's replay: {words} (")
+    assert "hint: pass the replay of the checkpoint's own run" in done.stderr
+    assert listing(out) == []

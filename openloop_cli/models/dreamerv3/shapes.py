@@ -4,6 +4,7 @@ A checkpoint that goes with another config is reported with all of its disagreem
 """
 
 import math
+import re
 from collections.abc import Mapping
 
 from openloop_cli.config import DecoderConfig, HeadConfig, ModelConfig, norm_kind
@@ -11,6 +12,9 @@ from openloop_cli.errors import ConfigError, ParamsError
 from openloop_cli.spaces import Spaces
 
 Shapes = dict[str, tuple[int, ...]]
+
+
+_ACTION_HEAD = re.compile(r"pol/head/(.+)/(?:logits|mean)/kernel")
 
 
 def check_params(
@@ -30,8 +34,33 @@ def check_params(
     if wrong:
         shown = "; ".join(wrong[:3])
         more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        other = another_environment(found, spaces)
+        if other:
+            raise ParamsError(
+                f"another environment's replay: {other} ({shown}{more})",
+                hint="pass the replay of the checkpoint's own run",
+            )
         raise ParamsError(shown + more, hint="pass the run's own config.yaml and replay")
     return tuple(expected)
+
+
+def another_environment(found: Mapping[str, tuple[int, ...]], spaces: Spaces) -> str:
+    """How the replay's actions differ from the checkpoint's, such as `it has discrete actions, the
+    checkpoint 6 continuous ones`; empty where they agree, or nothing tells."""
+    heads = {match[1]: name for name in found if (match := _ACTION_HEAD.fullmatch(name))}
+    theirs = [
+        f"{found[name][-1]} {'discrete' if '/logits/' in name else 'continuous'}"
+        for _, name in sorted(heads.items())
+    ]
+    ours = [
+        # How many classes there are is told by the checkpoint alone.
+        f"{space.width} continuous" if space.dtype.startswith("float") else "discrete"
+        for _, space in sorted(spaces.act)
+    ]
+    if not theirs or sorted(ours) == sorted(re.sub(r"\d+ discrete", "discrete", x) for x in theirs):
+        return ""
+    mine = " and ".join(ours) + " actions" if ours else "no actions"
+    return f"it has {mine}, the checkpoint {' and '.join(theirs)} ones"
 
 
 def disagreements(found: Mapping[str, tuple[int, ...]], expected: Shapes) -> list[str]:
