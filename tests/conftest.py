@@ -25,7 +25,35 @@ def pytest_xdist_make_scheduler(config, log):
     """Tests of one file in one process: what they share is then made once."""
     from xdist.scheduler import LoadScopeScheduling
 
+    config.option.loadscopereorder = False  # the order is that of `LONGEST`
     return LoadScopeScheduling(config, log)
+
+
+# Files that take longest, so that no process is still at one when the others have nothing left.
+LONGEST = (
+    "test_devices.py",
+    "test_documentation.py",
+    "test_fidelity.py",
+    "compare/test_pairing.py",
+    "cli/test_check.py",
+    "measures/test_statistics.py",
+    "cli/test_refusals.py",
+    "test_fidelity_sampled.py",
+    "measures/test_known_answers.py",
+    "jobs/test_outputs.py",
+    "cli/test_batch.py",
+    "cli/test_watch.py",
+    "page/test_page.py",
+    "page/test_browser.py",
+    "test_fuzz.py",
+    "results/test_metrics_json.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first; all others as they were collected."""
+    places = {str(ROOT / "tests" / name): place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(str(item.path), len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
