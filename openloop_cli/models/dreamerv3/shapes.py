@@ -47,7 +47,11 @@ def check_params(
 def another_environment(found: Mapping[str, tuple[int, ...]], spaces: Spaces) -> str:
     """How the replay's actions differ from the checkpoint's, such as `it has discrete actions, the
     checkpoint 6 continuous ones`; empty where they agree, or nothing tells."""
-    heads = {match[1]: name for name in found if (match := _ACTION_HEAD.fullmatch(name))}
+    heads = {
+        match[1]: name
+        for name, shape in found.items()
+        if shape and (match := _ACTION_HEAD.fullmatch(name))
+    }
     theirs = [
         f"{found[name][-1]} {'discrete' if '/logits/' in name else 'continuous'}"
         for _, name in sorted(heads.items())
