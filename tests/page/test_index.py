@@ -47,7 +47,8 @@ def test_rows_charts_and_links(tmp_path):
         assert words in text
 
 
-def test_it_reaches_nothing_but_files_beside_it(tmp_path):
+def test_it_reaches_nothing_but_files_beside_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # paths are told from where the command ran
     html = index_html(tmp_path, index(tmp_path))
     assert "http://" not in html.replace("http://www.w3.org/", "")
     assert "https://" not in html
