@@ -84,6 +84,15 @@ Redact = Annotated[
     bool,
     typer.Option("--redact", help="Leave folder names out of results", rich_help_panel=FILES),
 ]
+Metrics = Annotated[
+    list[Place],
+    typer.Argument(
+        metavar="METRICS...",
+        parser=path,
+        help="metrics.json files of openloop render",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only")]
 
 

@@ -4,19 +4,11 @@ from typing import Annotated
 
 import typer
 
-from openloop_cli.cli.options import Place, Quiet, path
+from openloop_cli.cli.options import Metrics, Place, Quiet, path
 
 
 def plot(
-    metrics: Annotated[
-        list[Place],
-        typer.Argument(
-            metavar="METRICS...",
-            parser=path,
-            help="metrics.json files of openloop render",
-            show_default=False,
-        ),
-    ],
+    metrics: Metrics,
     out: Annotated[
         Place,
         typer.Option(

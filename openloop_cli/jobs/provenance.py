@@ -7,6 +7,7 @@ from typing import Any
 
 import openloop_cli
 from openloop_cli.jobs.loading import Loaded, ReportJob
+from openloop_cli.quantities import DEFINITIONS
 from openloop_cli.replay import Choice
 from openloop_cli.results import metrics_file
 from openloop_cli.run import Run, params_sha256
@@ -16,8 +17,6 @@ from openloop_cli.text import plural
 
 def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
     """All of metrics.json that is no result: what was rolled out, how, and with what."""
-    from openloop_cli.quantities import DEFINITIONS
-
     run, choice = loaded.run, loaded.choice
     checkpoint, replay, config = run.checkpoint, run.replay, run.config
     notes = [*checkpoint.notes, *config.notes, *_replay_notes(run, choice), *loaded.notes]

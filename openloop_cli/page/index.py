@@ -122,9 +122,9 @@ def _charts(outcomes: Sequence[Outcome], keys: Sequence[str]) -> list[Chart]:
         return []
     axis = tuple(float(step) for step in sorted(known))
     found = [known[step] for step in sorted(known)]
-    charts = []
+    charts, skill = [], metric_of("skill")
     for name, title, unit, limits in (
-        ("skill", "Skill", "mean skill, 1 is perfect dynamics", (-1.0, 1.5)),
+        ("skill", "Skill", f"mean {skill.axis}", skill.limits),
         ("useful_horizon", "Useful horizon", "steps, higher is better", (0.0, None)),
     ):
         lines = []

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from openloop_cli.draw.curves.chart import number
-from openloop_cli.draw.curves.trees import part
 from openloop_cli.quantities import horizon_text
 from openloop_cli.quantities import metric as metric_of
+from openloop_cli.results.entries import part
 from openloop_cli.text import plural
 
 Tree = Mapping[str, Any]

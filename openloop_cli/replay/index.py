@@ -24,8 +24,9 @@ from openloop_cli.replay.npz import Member, open_npz, read_steps, warm_npz
 from openloop_cli.storage import each, place, remote
 
 _LOOKED_AT = 8
-# Steps of a chunk whose name is believed; the reference's default is 1024.
-_UNCHECKED = 1 << 16
+# Steps that file names are believed to claim, of one chunk (the reference's default is 1024) and of
+# all: what is counted for each step costs memory, and an empty file can have any name.
+_BELIEVED, _BELIEVED_IN_ALL = 1 << 16, 1 << 26
 _FORM = "<time>-<uuid>-<succ>-<length>.npz"
 
 
@@ -77,7 +78,7 @@ class Replay:
         self._opened: dict[Path, dict[str, Member]] = {}
         self._firsts: dict[Path, NDArray[np.bool_]] = {}
         in_time = sorted(chosen.values(), key=lambda chunk: (chunk.time, chunk.uuid))
-        self.chunks = tuple(chunk for chunk in in_time if self._is_plausible(chunk))
+        self.chunks = tuple(self._plausible(in_time))
 
     @cached_property
     def keys(self) -> dict[str, KeyInfo]:
@@ -91,15 +92,17 @@ class Replay:
         """
         self.__dict__.setdefault("keys", self._keys(tuple(names)))
 
-    def _is_plausible(self, chunk: ChunkInfo) -> bool:
-        """Whether the file can hold the steps that its name claims, where these are so many that
-        what is counted for each of them costs memory."""
-        if chunk.length <= _UNCHECKED:
-            return True
-        with suppress(ReplayError):  # it is remembered as damaged
-            self.open(chunk)
-            return True
-        return False
+    def _plausible(self, chunks: Iterable[ChunkInfo]) -> Iterator[ChunkInfo]:
+        """Those whose names are believed, or whose files can hold the steps that they claim."""
+        believed = 0
+        for chunk in chunks:
+            if chunk.length <= _BELIEVED and believed + chunk.length <= _BELIEVED_IN_ALL:
+                believed += chunk.length
+                yield chunk
+                continue
+            with suppress(ReplayError):  # it is remembered as damaged
+                self.open(chunk)
+                yield chunk
 
     def _keys(self, names: Sequence[str]) -> dict[str, KeyInfo]:
         first: dict[str, KeyInfo] | None = None

@@ -164,3 +164,10 @@ def _word(kind: Any) -> str:
     }
     words |= {float: "a number", bool: "true or false", type(None): "null"}
     return "a number" if isinstance(kind, tuple) else words.get(kind, "something else")
+
+
+def part(tree: Any, *path: str) -> Mapping[str, Any]:
+    """The group that stands there; an empty one where there is none."""
+    for name in path:
+        tree = tree.get(name, {}) if isinstance(tree, Mapping) else {}
+    return tree if isinstance(tree, Mapping) else {}

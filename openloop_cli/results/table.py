@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from openloop_cli.errors import OutputError
+from openloop_cli.results.entries import part
 from openloop_cli.text import visible
 
 Tree = Mapping[str, Any]
@@ -43,37 +44,37 @@ def metrics_rows(tree: Tree) -> Iterator[TableRow]:
 
 
 def _rows(tree: Tree) -> Iterator[TableRow]:
-    run, step = _part(tree, "run").get("name"), _part(tree, "checkpoint").get("step")
-    context = _part(tree, "rollout").get("context", 0)
+    run, step = part(tree, "run").get("name"), part(tree, "checkpoint").get("step")
+    context = part(tree, "rollout").get("context", 0)
 
     def rows(key: str, metric: str, path: str, series: Any, first: int = 1) -> Iterator[TableRow]:
-        for index, value, low, high in _numbers(_part(series)):
+        for index, value, low, high in _numbers(part(series)):
             lead = None if index is None else first + index
             yield TableRow(run, step, key, metric, path, lead, value, low, high)
 
-    for key, found in _part(tree, "observations").items():
-        for path, numbers in _part(found, "imagined").items():
-            for metric, series in _part(numbers).items():
+    for key, found in part(tree, "observations").items():
+        for path, numbers in part(found, "imagined").items():
+            for metric, series in part(numbers).items():
                 yield from rows(key, metric, path, series)
-        for path, numbers in _part(found, "context").items():
-            for metric, series in _part(numbers).items():
+        for path, numbers in part(found, "context").items():
+            for metric, series in part(numbers).items():
                 yield from rows(key, metric, f"context {path}", series, 1 - context)
-        for metric, series in _part(found, "spread").items():
+        for metric, series in part(found, "spread").items():
             yield from rows(key, metric, "futures_mean", series)
         for metric in ("skill", "reconstruction_skill"):
-            yield from rows(key, metric, "model", _part(found, metric))
-        horizon = _part(found, "useful_horizon")
+            yield from rows(key, metric, "model", part(found, metric))
+        horizon = part(found, "useful_horizon")
         if "steps" in horizon:
             ends = horizon.get("low"), horizon.get("high")
             yield TableRow(run, step, key, "useful_horizon", "model", None, horizon["steps"], *ends)
     for head in ("reward", "continue", "value"):
-        yield from rows(head, "mae", "model", _part(tree, head, "imagined", "mae"))
-        yield from rows(head, "mae", "context model", _part(tree, head, "context", "mae"))
+        yield from rows(head, "mae", "model", part(tree, head, "imagined", "mae"))
+        yield from rows(head, "mae", "context model", part(tree, head, "context", "mae"))
         for name, path in (("predicted", "model"), ("recorded", "recorded")):
-            yield from rows(head, "mean", path, _part(tree, head, name), 1 - context)
-    for name, series in _part(tree, "losses").items():
+            yield from rows(head, "mean", path, part(tree, head, name), 1 - context)
+    for name, series in part(tree, "losses").items():
         yield from rows("losses", name, "model", series)
-    yield from rows("latent", "drift", "model", _part(tree, "drift"))
+    yield from rows("latent", "drift", "model", part(tree, "drift"))
 
 
 def csv_text(rows: Iterable[TableRow]) -> str:
@@ -122,13 +123,6 @@ def _numbers(series: Tree) -> Iterator[tuple[int | None, Any, Any, Any]]:
 
 def _at(values: Any, index: int) -> Any:
     return values[index] if isinstance(values, list) and index < len(values) else None
-
-
-def _part(tree: Any, *path: str) -> Tree:
-    """The group that stands there; an empty one where there is none."""
-    for name in path:
-        tree = tree.get(name, {}) if isinstance(tree, Mapping) else {}
-    return tree if isinstance(tree, Mapping) else {}
 
 
 def _without_formulas(row: TableRow) -> list[Any]:

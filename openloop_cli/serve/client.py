@@ -14,7 +14,6 @@ import secrets
 import socket
 import threading
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -25,6 +24,7 @@ import numpy as np
 
 from openloop_cli import wire
 from openloop_cli.errors import OpenloopError, OptionError
+from openloop_cli.serve.framed import framed, messages
 
 Entry = tuple[int, str, Any]
 
@@ -211,7 +211,7 @@ class ServeOutput:
 
 
 class Spool:
-    """Messages on disk, in order: rows of `uint64 length, uint32 CRC-32, bytes`.
+    """Messages on disk, in order.
 
     Its file is locked while its output lives, so that others can tell an orphan.
     """
@@ -235,7 +235,7 @@ class Spool:
             self._read = 0
         end = file.seek(0, os.SEEK_END)
         try:
-            file.write(_record(message))
+            file.write(framed(message))
         except OSError:
             file.truncate(end)
             raise
@@ -247,7 +247,7 @@ class Spool:
         if not self.waiting or self._file is None:
             return []
         found = []
-        for end, message in _records(self._file, self._read):
+        for end, message in messages(self._file, self._read):
             self._read = end
             self.waiting -= 1
             found.append(message)
@@ -280,7 +280,7 @@ class Spool:
                 file = path.open("r+b", buffering=0)
                 if _locked(file):
                     orphan._file = file
-                    orphan.waiting = sum(1 for _ in _records(file, 0))
+                    orphan.waiting = sum(1 for _ in messages(file, 0))
                     yield orphan
                 else:
                     file.close()
@@ -357,27 +357,6 @@ def _check_alive(connection: socket.socket) -> None:
         pass
     finally:
         connection.settimeout(30)
-
-
-def _record(message: bytes) -> bytes:
-    return len(message).to_bytes(8, "little") + zlib.crc32(message).to_bytes(4, "little") + message
-
-
-def _records(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
-    size = os.fstat(file.fileno()).st_size
-    while start + 12 < size:
-        file.seek(start)
-        head = file.read(12)
-        length, crc = int.from_bytes(head[:8], "little"), int.from_bytes(head[8:], "little")
-        start += 12 + length
-        if start > size:
-            return
-        message = b""
-        while len(message) < length and (more := file.read(length - len(message))):
-            message += more
-        if zlib.crc32(message) != crc:
-            return
-        yield start, message
 
 
 def _locked(file: BinaryIO) -> bool:

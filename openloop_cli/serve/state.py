@@ -15,10 +15,8 @@ The journal is a row of `uint64 length, uint32 CRC-32, bytes`; what is torn at i
 """
 
 import json
-import os
 import shutil
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +24,7 @@ from typing import Any
 
 from openloop_cli.checkpoints.pickle.reader import index_pickle
 from openloop_cli.errors import CheckpointError, OutputError
+from openloop_cli.serve.framed import framed, messages
 from openloop_cli.storage.atomic import write_bytes, write_text
 
 MOST_JOURNAL = 1 << 30
@@ -74,7 +73,7 @@ class State:
         """Appends a message to the journal; False if it is full or cannot be written."""
         if self.journal_bytes + len(body) > MOST_JOURNAL:
             return False
-        record = _record(body)
+        record = framed(body)
         try:
             if self._journal is None:
                 self._journal = (self.folder / JOURNAL).open("ab", buffering=0)
@@ -101,9 +100,9 @@ class State:
     def kept(self) -> Iterator[bytes]:
         """The messages of both journals, as a killed server left them; what is torn is left out.
         They stay until the next `forget`."""
-        whole = [body for name in (WRITING, JOURNAL) for body in _records(self.folder / name)]
+        whole = [body for name in (WRITING, JOURNAL) for body in _messages(self.folder / name)]
         if whole:
-            write_bytes(self.folder / WRITING, b"".join(map(_record, whole)))
+            write_bytes(self.folder / WRITING, b"".join(map(framed, whole)))
         (self.folder / JOURNAL).unlink(missing_ok=True)
         yield from whole
 
@@ -142,24 +141,12 @@ def pickled(number: int) -> bytes:
     return b"\x80\x02\x8a" + bytes([len(data)]) + data + b"."
 
 
-def _record(body: bytes) -> bytes:
-    return len(body).to_bytes(8, "little") + zlib.crc32(body).to_bytes(4, "little") + body
-
-
-def _records(path: Path) -> Iterator[bytes]:
+def _messages(path: Path) -> list[bytes]:
     try:
-        file = path.open("rb")
+        with path.open("rb") as file:
+            return [message for _, message in messages(file)]
     except FileNotFoundError:
-        return
-    with file:
-        left = os.fstat(file.fileno()).st_size
-        while left > 12:
-            head = file.read(12)
-            length, crc = int.from_bytes(head[:8], "little"), int.from_bytes(head[8:], "little")
-            left -= 12 + length
-            if left < 0 or zlib.crc32(body := file.read(length)) != crc:
-                return
-            yield body
+        return []
 
 
 def _append(source: Path, target: Path) -> None:

@@ -14,7 +14,7 @@ from openloop_cli.measures.statistics import (
     verdict,
 )
 
-RUNS = 2500
+RUNS = 1000
 
 
 def paired(a, b, **options):
@@ -239,7 +239,7 @@ def movement(shape, *, spread, seed, lost=0.4):
 @pytest.mark.parametrize("windows", [8, 16, 32])
 @pytest.mark.parametrize("spread", [0.0, 0.3, 0.5])
 def test_the_interval_of_a_ratio_covers_it(windows, spread):
-    above, below, truth = movement((windows, 1500), spread=spread, seed=12)
+    above, below, truth = movement((windows, 700), spread=spread, seed=12)
     assert 0.92 <= covered(ratio(above, below), truth) <= 0.98
 
 

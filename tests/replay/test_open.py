@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from openloop_cli.errors import ReplayError
-from openloop_cli.replay import open_replay, summarize
+from openloop_cli.replay import index, open_replay, summarize
 from openloop_cli.replay.names import uuid_text
 from tests.golden import genuine
 
@@ -171,8 +171,18 @@ def test_a_name_that_claims_a_billion_steps_costs_nothing(tmp_path, data):
     """What is counted for each step would be gigabytes; the file cannot hold them."""
     folder = tmp_path / "replay"
     folder.mkdir()
-    for index in range(1, 4):
-        (folder / f"20260101T000000F000000-{index}-0-999999999.npz").write_bytes(data)
+    for number in range(1, 4):
+        (folder / f"20260101T000000F000000-{number}-0-999999999.npz").write_bytes(data)
     replay = open_replay(folder)
     assert replay.chunks == ()
     assert len(replay.damaged) == 3
+
+
+def test_many_names_that_each_claim_a_little_cost_no_more(tmp_path, monkeypatch):
+    """Beyond so many steps in all, files have to be what their names say."""
+    monkeypatch.setattr(index, "_BELIEVED_IN_ALL", 2500)
+    for number in range(1, 6):
+        (tmp_path / f"2026010{number}T000000F000000-{number}-0-1000.npz").write_bytes(b"")
+    replay = open_replay(tmp_path)
+    assert [chunk.uuid for chunk in replay.chunks] == ["1", "2"]
+    assert [path.name[7] for path in replay.damaged] == ["3", "4", "5"]

@@ -9,6 +9,7 @@ from openloop_cli.draw.curves.chart import Chart, Line, number, numbers
 from openloop_cli.draw.curves.palette import entry_style
 from openloop_cli.quantities import PATHS, SHOWN_METRIC
 from openloop_cli.quantities import metric as metric_of
+from openloop_cli.results.entries import part
 
 Tree = Mapping[str, Any]
 
@@ -231,19 +232,12 @@ def _line(
 ) -> Line:
     """A series of a tree; with `before`, that series' last step comes first, or a gap."""
     parts = {}
-    for part in ("per_step", "low", "high"):
-        values = numbers(series.get(part, []))
+    for which in ("per_step", "low", "high"):
+        values = numbers(series.get(which, []))
         if before is not None and values:
-            earlier = numbers(before.get(part, []))
+            earlier = numbers(before.get(which, []))
             values = (earlier[-1] if earlier else None, *values)
-        parts[part] = values
+        parts[which] = values
     steps = len(parts["per_step"])
-    low, high = (parts[part] if len(parts[part]) == steps else () for part in ("low", "high"))
+    low, high = (parts[end] if len(parts[end]) == steps else () for end in ("low", "high"))
     return Line(name, style, parts["per_step"], low, high, term, number(series.get("mean")))
-
-
-def part(tree: Any, *path: str) -> Mapping[str, Any]:
-    """The group that stands there; an empty one where there is none."""
-    for name in path:
-        tree = tree.get(name, {}) if isinstance(tree, Mapping) else {}
-    return tree if isinstance(tree, Mapping) else {}
