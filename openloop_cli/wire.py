@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from openloop_cli.errors import OpenloopError
+from openloop_cli.errors import OpenloopError, OptionError
 
 GREETING = b"portal_handshake"
 OK, TOO_SHORT, UNDECODABLE, UNKNOWN_METHOD, FAILED = range(5)
@@ -54,6 +54,16 @@ class Undecodable(MessageError):  # noqa: N818  the names of what came, as they 
 
 class Refused(MessageError):  # noqa: N818
     """A message that is whole, but holds what we do not take."""
+
+
+def check_installed() -> None:
+    """Raises OptionError where the extra is missing."""
+    try:
+        import msgpack  # noqa: F401
+    except ImportError:
+        raise OptionError(
+            "openloop serve needs msgpack", hint="pip install 'openloop[serve]'"
+        ) from None
 
 
 @dataclass(frozen=True)

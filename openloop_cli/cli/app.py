@@ -14,6 +14,7 @@ from openloop_cli.cli.check import check
 from openloop_cli.cli.compare import compare
 from openloop_cli.cli.help import Command, Group
 from openloop_cli.cli.inspect import inspect
+from openloop_cli.cli.log import log
 from openloop_cli.cli.plot import plot
 from openloop_cli.cli.render import render
 from openloop_cli.cli.serve import serve
@@ -30,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for function in (render, inspect, compare, batch, watch, plot, table, check, serve):
+for function in (render, inspect, compare, batch, watch, plot, table, check, log, serve):
     app.command(cls=Command)(function)
 app.add_typer(cache, name="cache")
 

@@ -23,6 +23,7 @@ else:
     Place = type("path", (), {})
 
 CHOICE, ROLLOUT, PICTURES, FILES = "Windows", "Rollout", "Pictures", "Files"
+LOGGING = "Logging"
 
 
 def path(text: str) -> Path:
@@ -94,6 +95,37 @@ Metrics = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logging:
+    """Where numbers and videos are logged."""
+
+    log: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME:TARGET",
+            help="terminal, jsonl:FOLDER, scope:FOLDER,\ntensorboard:FOLDER or serve://HOST:PORT;"
+            " repeatable",
+            rich_help_panel=LOGGING,
+        ),
+    ] = None
+    log_filter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX", help="Log only names that it is found in", rich_help_panel=LOGGING
+        ),
+    ] = None
+    step_multiplier: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Environment steps that one step takes",
+            show_default="the run's action repeat",
+            rich_help_panel=LOGGING,
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,6 +77,7 @@ def render(
         ),
     ] = None,
     redact: o.Redact = False,
+    logging: o.Logging,
     json: Annotated[
         bool,
         typer.Option("--json", help="Print the summary as JSON", rich_help_panel=o.FILES),
@@ -88,6 +89,7 @@ def render(
     recorded actions alone. Rows show truth, prediction and error.
     """
     # Imported here so that `openloop --help` answers at once.
+    from openloop_cli.cli.logging import log_reports
     from openloop_cli.cli.stopping import stopping_at_once
     from openloop_cli.cli.summary import print_json, print_summary
     from openloop_cli.errors import OptionError
@@ -109,9 +111,11 @@ def render(
         page=not no_report,
         redact=redact,
     )
-    with stopping_at_once(), progress_on_stderr(quiet) as progress:
-        result = run_job(job, progress)
-    if json:
-        print_json(result)
-    elif not quiet:
-        print_summary(result)
+    with log_reports(logging) as logged:
+        with stopping_at_once(), progress_on_stderr(quiet) as progress:
+            result = run_job(job, progress)
+        if json:
+            print_json(result)
+        elif not quiet:
+            print_summary(result)
+        logged([result])

@@ -21,7 +21,10 @@ def serve(
     *,
     log: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME:TARGET", help="Where to write: jsonl:FOLDER; repeatable"),
+        typer.Option(
+            metavar="NAME:TARGET",
+            help="Where to write: jsonl:FOLDER, scope:FOLDER,\ntensorboard:FOLDER; repeatable",
+        ),
     ] = None,
     folder: Annotated[
         Path,
@@ -72,7 +75,7 @@ def serve(
     Stops on Ctrl-C or SIGTERM, after all is written.
     """
     from openloop_cli.cli.terminal import say
-    from openloop_cli.serve.client import address as parse
+    from openloop_cli.loggers.serve import address as parse
     from openloop_cli.serve.connection import Bounds
     from openloop_cli.serve.episodes import Limits
     from openloop_cli.serve.server import Every

@@ -72,11 +72,11 @@ def parse_config(tree: Mapping[str, Any], notes: list[str]) -> RunConfig:
         replay_context=_typed(tree.get("replay_context", 1), int, "replay_context"),
         report_length=_typed(tree.get("report_length", 32), int, "report_length"),
         task=_typed(tree.get("task") or "", str, "task"),
-        action_repeat=_action_repeat(tree),
+        action_repeat=action_repeat(tree),
     )
 
 
-def _action_repeat(tree: Mapping[str, Any]) -> int | None:
+def action_repeat(tree: Mapping[str, Any]) -> int | None:
     """Environment steps that one recorded step takes: `env.<suite>.repeat` of the task's suite,
     which is its name up to the first underscore. Nothing is computed from it, so that a suite
     that says nothing of the kind, or something else, leaves it unknown."""

@@ -14,13 +14,12 @@ from typing import Any
 
 from openloop_cli import wire
 from openloop_cli.errors import OptionError, RemoteError
+from openloop_cli.loggers import Output, make_output
+from openloop_cli.loggers.serve import TOKEN
 from openloop_cli.serve.connection import Bounds
 from openloop_cli.serve.episodes import Entry, Limits
-from openloop_cli.serve.outputs import Output, make_output
 from openloop_cli.serve.server import Every, Server
 from openloop_cli.serve.state import State
-
-TOKEN = "OPENLOOP_TOKEN"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ def serve(service: Service, tell: Callable[[str], None]) -> None:
       OptionError: No output, or one that is unknown.
       OutputError: The address, the folder or an output cannot be used.
     """
-    check_installed()
+    wire.check_installed()
     if not service.logs:
         raise OptionError("--log is missing", hint="such as --log jsonl:FOLDER")
     outputs = [make_output(text, tell) for text in service.logs]
@@ -58,7 +57,7 @@ def ask_status(host: str, port: int) -> dict[str, Any]:
     Raises:
       RemoteError: There is none, or it is of another kind.
     """
-    check_installed()
+    wire.check_installed()
     place = f"{host}:{port}"
     try:
         with socket.create_connection((host, port), timeout=5) as connection:
@@ -82,16 +81,6 @@ def ask_status(host: str, port: int) -> dict[str, Any]:
         )
     found = json.loads(said)
     return dict(found)
-
-
-def check_installed() -> None:
-    """Raises OptionError where the extra is missing."""
-    try:
-        import msgpack  # noqa: F401
-    except ImportError:
-        raise OptionError(
-            "openloop serve needs msgpack", hint="pip install 'openloop[serve]'"
-        ) from None
 
 
 async def _serve(service: Service, outputs: Sequence[Output], tell: Callable[[str], None]) -> None:
@@ -121,6 +110,11 @@ async def _serve(service: Service, outputs: Sequence[Output], tell: Callable[[st
     if not host.startswith("127.") and host != "::1":
         tell(f"everybody who reaches {host}:{port} can add metrics: no password is asked for")
     await server.run(stop)
+    for output, name in zip(outputs, service.logs, strict=True):
+        try:
+            output.close()
+        except Exception as error:  # noqa: BLE001  the others go on
+            tell(f"--log {name}: {error}")
     tell(f"stopped at step {server.step}; all is written")
 
 

@@ -24,8 +24,8 @@ from typing import Any
 
 from openloop_cli.checkpoints.pickle.reader import index_pickle
 from openloop_cli.errors import CheckpointError, OutputError
-from openloop_cli.serve.framed import framed, messages
 from openloop_cli.storage.atomic import write_bytes, write_text
+from openloop_cli.storage.framed import framed, messages
 
 MOST_JOURNAL = 1 << 30
 JOURNAL, WRITING = "journal", "journal.writing"

@@ -232,7 +232,7 @@ def test_bit_flips_run_and_import_nothing(tmp_path, watched, protocol):
     original.read_params(shapes)
     rng, survived = random.Random(protocol), 0
     watched.clear()
-    for _ in range(500):
+    for _ in range(250):
         flipped = bytearray(data)
         for _ in range(rng.choice([1, 1, 1, 4])):
             flipped[rng.randrange(len(data))] ^= 1 << rng.randrange(8)

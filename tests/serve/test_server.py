@@ -41,7 +41,7 @@ def test_the_recorded_parallel_run_sent_again(shared, tmp_path, portal_client):
     recorded = messages(folder / "messages.jsonl.gz")
     assert len(recorded) == 461
     with serving(tmp_path) as running:
-        client = portal_client(running.address, maxinflight=500)
+        client = portal_client(running.address, maxinflight=64)
         futures = [
             getattr(client, message["method"])(*map(tree, message["args"])) for message in recorded
         ]

@@ -1,52 +1,29 @@
-"""Where the server writes: `jsonl:FOLDER`, as the reference's readers expect it.
+"""`jsonl:FOLDER`: two files of JSON lines, as the reference's readers expect them.
 
     <folder>/metrics.jsonl   {"step": 28, "train/loss": 1.5, …}; scalars, strict JSON
     <folder>/scores.jsonl    {"step": 28, "episode/score": 3.0}; a line for every episode
 
 Two values of one name at one step are both kept, on two lines. A value that is not finite has no
-place in JSON and is left out, as are texts, images and videos; both are told once.
+place in JSON and is left out, which is told once. Only scalars are written.
 """
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
-import numpy as np
-
-from openloop_cli.errors import OptionError, OutputError
-from openloop_cli.serve.episodes import Entry
+from openloop_cli.errors import OutputError
+from openloop_cli.loggers.outputs import Tell
+from openloop_cli.loggers.values import Entry, Kind, kind_of
 
 SCORE = "episode/score"
-
-
-class Output(Protocol):
-    """Takes what one flush brings."""
-
-    def write(self, entries: Sequence[Entry]) -> None:
-        """Writes entries, in order; what it raises is told, and service goes on."""
-
-
-def make_output(text: str, tell: Callable[[str], None]) -> Output:
-    """The output that `NAME:TARGET` means.
-
-    Raises:
-      OptionError: There is none of this name, or its target is missing.
-      OutputError: Its folder cannot be written.
-    """
-    name, _, target = text.partition(":")
-    if name != "jsonl":
-        raise OptionError(f"--log {text}: no output of this name", hint="write jsonl:FOLDER")
-    if not target:
-        raise OptionError(f"--log {text}: where to is missing", hint="write jsonl:FOLDER")
-    return Jsonl(Path(target), tell)
 
 
 class Jsonl:
     """The two files in a folder; they are appended to, and lines are written whole."""
 
-    def __init__(self, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, tell: Tell) -> None:
         self._folder = folder
         self._tell = tell
         self._told: set[str] = set()
@@ -71,9 +48,11 @@ class Jsonl:
         self._append("metrics.jsonl", lines)
         self._append("scores.jsonl", scores)
 
+    def close(self) -> None:
+        """Nothing is left."""
+
     def _number(self, value: Any) -> float | None:
-        if isinstance(value, str) or np.ndim(value):
-            self._tell_once("texts and arrays are left out of metrics.jsonl")
+        if kind_of(value) is not Kind.scalar:
             return None
         number = float(value)
         if not math.isfinite(number):

@@ -24,12 +24,14 @@ import numpy as np
 
 from openloop_cli import wire
 from openloop_cli.errors import OpenloopError, OptionError
-from openloop_cli.serve.framed import framed, messages
-
-Entry = tuple[int, str, Any]
+from openloop_cli.loggers.values import Entry, VideoFile
+from openloop_cli.storage.framed import framed, messages
 
 _WINDOW = 16  # messages under way at one time
 _ENTRIES, _BYTES = 500, 8 << 20  # of one message, unless one value is larger
+TOKEN = "OPENLOOP_TOKEN"
+"""The variable that holds the server's token."""
+
 LARGEST = 64 << 20
 """Bytes of one value; the server takes messages twice as large."""
 
@@ -313,6 +315,8 @@ def _parts(entries: Sequence[Entry], refuse: Callable[[str, str], None]) -> Iter
     size = 0
     for step, name, value in entries:
         try:
+            if isinstance(value, VideoFile):
+                raise wire.Refused("an encoded video cannot be sent")
             cost = len(wire.pack(value))
         except wire.Refused as error:
             refuse(name, error.message)

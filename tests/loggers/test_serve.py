@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from openloop_cli.errors import OptionError
-from openloop_cli.serve.client import ServeOutput, address
+from openloop_cli.loggers.serve import ServeOutput, address
 from tests.serve.harness import serving
 
 pytest.importorskip("msgpack", reason="the extra `serve` is not installed")

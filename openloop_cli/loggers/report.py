@@ -1,0 +1,157 @@
+"""A metrics tree and its videos -> metrics for a logger, under the reference's names where it has
+them. docs/metrics.md lists all; a test holds it against what is emitted.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from openloop_cli.errors import MetricsError
+from openloop_cli.loggers.logger import Logger
+from openloop_cli.loggers.outputs import Tell
+from openloop_cli.loggers.values import VideoFile
+from openloop_cli.quantities import SHOWN_METRIC
+from openloop_cli.results.entries import part
+
+Tree = Mapping[str, Any]
+
+VIDEOS = (".mp4", ".gif")
+_HEADS = ("reward", "continue", "value")
+_ENTROPIES = ("dyn_ent", "rep_ent")
+# A curve is a vector; steps without a number would make it another one.
+_HOLE = float("nan")
+
+
+def report_metrics(
+    tree: Tree, folder: Path, *, multiplier: int = 1, tell: Tell = lambda line: None
+) -> dict[str, Any]:
+    """What a report says, by name.
+
+    Args:
+      tree: Of a metrics.json.
+      multiplier: Environment steps that one step of the run takes.
+      folder: Where the metrics.json lies; videos lie beside it.
+      tell: Takes a line about a video that is gone.
+    """
+    found: dict[str, Any] = {}
+    for key, numbers in part(tree, "headline").items():
+        headline = part(numbers)
+        _put(found, f"report/skill/{key}", headline.get("skill"))
+        _put(found, f"report/reconstruction_skill/{key}", headline.get("reconstruction_skill"))
+        horizon = part(headline, "useful_horizon").get("steps")
+        _put(found, f"report/useful_horizon/{key}", horizon)
+        for path in ("context", "imagined", "persistence"):
+            _put(found, f"report/{headline.get('metric')}/{path}/{key}", headline.get(path))
+    for key, numbers in part(tree, "observations").items():
+        metric = SHOWN_METRIC.get(part(numbers).get("kind", ""), "")
+        _curve(found, f"report/curve/skill/{key}", part(numbers, "skill"))
+        _curve(found, f"report/curve/{metric}/{key}", part(numbers, "imagined", "model", metric))
+    for name, series in part(tree, "losses").items():
+        group = "report" if name in _ENTROPIES else "report/loss"
+        _put(found, f"{group}/{name}", part(series).get("mean"))
+    for head in _HEADS:
+        _put(found, f"report/mae/{head}", part(tree, head, "imagined", "mae").get("mean"))
+    _put(found, "report/drift", part(tree, "drift").get("mean"))
+    checkpoint = part(tree, "checkpoint")
+    _put(found, "report/params/count", checkpoint.get("parameters"))
+    if type(step := checkpoint.get("step")) is int:
+        found["counters/env_step"] = step * multiplier
+    for name, count in part(checkpoint, "counters").items():
+        _put(found, f"counters/{name}", count)
+    found |= dict(_videos(tree, folder, tell))
+    return found
+
+
+def log_report(logger: Logger, tree: Tree, folder: Path, *, prefix: str = "", tell: Tell) -> None:
+    """Hands a report to a logger, at the checkpoint's step.
+
+    Raises:
+      MetricsError: The report has no step.
+      OutputError: A name that cannot be logged.
+    """
+    step = part(tree, "checkpoint").get("step")
+    if type(step) is not int:
+        raise MetricsError("the report names no step, so there is no place for it in a log")
+    logger.step = step
+    found = report_metrics(tree, folder, multiplier=logger.multiplier, tell=tell)
+    logger.add(found, prefix or None)
+    logger.write()
+
+
+@contextmanager
+def report_logger(
+    outputs: Sequence[str], *, keep: str | None, multiplier: int | None, tell: Tell
+) -> Iterator["ReportLog"]:
+    """Where reports are logged; nothing is, without outputs. Its end waits for them.
+
+    Args:
+      outputs: As `--log` names them.
+      keep, multiplier: As of `Logger`; the run's action repeat if no multiplier is given.
+
+    Raises:
+      OptionError: An output that is unknown or not installed.
+      OutputError: An output that cannot be written; at the end, which of them failed.
+    """
+    if not outputs:
+        yield ReportLog(None, None, tell)
+        return
+    with Logger(outputs, keep=keep, tell=tell) as logger:
+        yield ReportLog(logger, multiplier, tell)
+
+
+class ReportLog:
+    """Takes reports for a logger, or drops them where there is none."""
+
+    def __init__(self, logger: Logger | None, multiplier: int | None, tell: Tell) -> None:
+        self._logger, self._multiplier, self._tell = logger, multiplier, tell
+
+    def take(self, reports: Iterable[tuple[Tree, Path]]) -> None:
+        """Logs reports in the order of their steps, under their runs' names if these differ.
+
+        Args:
+          reports: Metrics trees, and the metrics.json of each.
+
+        Raises:
+          MetricsError: A report without a step.
+        """
+        if self._logger is None:
+            return
+        found = list(reports)
+        several = len({_run(tree) for tree, _ in found}) > 1
+        for tree, path in sorted(found, key=lambda x: part(x[0], "checkpoint").get("step") or 0):
+            repeat = part(tree, "config").get("action_repeat")
+            self._logger.multiplier = self._multiplier or (repeat if type(repeat) is int else 1)
+            prefix = _run(tree) if several else ""
+            log_report(self._logger, tree, path.parent, prefix=prefix, tell=self._tell)
+
+
+def _run(tree: Tree) -> str:
+    return str(part(tree, "run").get("name"))
+
+
+def _put(found: dict[str, Any], name: str, value: Any) -> None:
+    if type(value) in (int, float):
+        found[name] = value
+
+
+def _curve(found: dict[str, Any], name: str, series: Tree) -> None:
+    values = series.get("per_step")
+    if isinstance(values, list) and values:
+        numbers = [x if type(x) in (int, float) else _HOLE for x in values]
+        found[name] = numbers
+
+
+def _videos(tree: Tree, folder: Path, tell: Tell) -> Iterator[tuple[str, VideoFile]]:
+    for what, name in part(tree, "files").items():
+        if not what.startswith("video/") or not isinstance(name, str):
+            continue
+        # A name that leads elsewhere would copy whatever lies there.
+        path = folder / name
+        if Path(name).name != name or path.suffix.lower() not in VIDEOS:
+            continue
+        if not path.is_file():
+            tell(f"{path}: the video of this report is gone, its numbers are logged")
+            continue
+        key = what.removeprefix("video/")
+        yield f"report/openloop/{key}", VideoFile(path)

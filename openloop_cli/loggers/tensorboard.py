@@ -1,0 +1,145 @@
+"""Event files for TensorBoard, through tensorboardX: no TensorFlow, moviepy or system ffmpeg.
+
+Scalars, texts, images; vectors as histograms; videos as GIF, which TensorBoard plays where it shows
+images. The events are written in the logger's own thread: tensorboardX's asynchronous writer waits
+for ever once its thread has died of a full disk.
+"""
+
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openloop_cli.arrays import Array
+from openloop_cli.encode.animation import MOST_FPS, write_gif
+from openloop_cli.encode.still import png_bytes
+from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.loggers.outputs import Tell
+from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of
+from openloop_cli.text import clean
+
+
+class TensorBoard:
+    """One event file in a folder.
+
+    Args:
+      folder: The run's.
+      tell: Takes a line for the person who watches.
+      fps: Of videos that come as arrays.
+
+    Raises:
+      OptionError: tensorboardX is not installed.
+      OutputError: The folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, tell: Tell, *, fps: float = 15) -> None:
+        try:
+            from tensorboardX.event_file_writer import EventsWriter
+        except ImportError:
+            raise OptionError(
+                "TensorBoard needs tensorboardX, which is not installed",
+                hint="pip install 'openloop[tensorboard]'",
+            ) from None
+        self._tell = tell
+        self._told: set[str] = set()
+        self._fps = fps
+        self._folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._events = EventsWriter(str(folder / "events"))
+            self._events.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def write(self, entries: Sequence[Entry]) -> None:
+        """Adds an event for each entry and flushes."""
+        from tensorboardX.proto.event_pb2 import Event
+
+        now = time.time()
+        try:
+            for step, name, value in entries:
+                for summary in self._summaries(name, value):
+                    self._events.write_event(Event(wall_time=now, step=step, summary=summary))
+            self._events.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._events.close()
+
+    def _summaries(self, name: str, value: Any) -> Iterator[Any]:
+        from tensorboardX import summary
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        kind = kind_of(value)
+        if kind is Kind.scalar:
+            yield Summary(value=[Summary.Value(tag=name, simple_value=float(value))])
+        elif kind is Kind.text:
+            yield summary.text(name, value)
+        elif kind is Kind.vector:
+            finite = value[np.isfinite(value)].astype(np.float64)
+            if finite.size:
+                yield summary.histogram(name, finite, bins="auto")
+        elif (picture := self._picture(name, kind, value)) is not None:
+            yield Summary(value=[Summary.Value(tag=name, image=Summary.Image(**picture))])
+
+    def _picture(self, name: str, kind: Kind, value: Any) -> dict[str, Any] | None:
+        """Its size, and its bytes as PNG or GIF."""
+        if isinstance(value, VideoFile):
+            frames, fps = _decoded(value.path)
+        elif (found := _frames(value, kind)) is not None:
+            frames, fps = found, self._fps
+        else:
+            if name not in self._told:
+                self._told.add(name)
+                self._tell(
+                    f"left out of TensorBoard: {clean(name)!r}: expected uint8 with one or three"
+                    " channels, or floats from 0 to 1"
+                )
+            return None
+        data = png_bytes(frames[0]) if kind is Kind.image else _gif(frames, fps)
+        height, width = frames.shape[1:3]
+        return {"height": height, "width": width, "colorspace": 3, "encoded_image_string": data}
+
+    def _unwritable(self, error: OSError) -> OutputError:
+        reason = (error.strerror or str(error)).lower()
+        return OutputError(f"{self._folder}: cannot be written: {reason}")
+
+
+def _frames(value: Any, kind: Kind) -> Array | None:
+    """uint8 (T, H, W, 3), or None for what is no picture."""
+    found = value if kind is Kind.video else value[None]
+    found = found if found.ndim == 4 else found[..., None]
+    if found.shape[-1] not in (1, 3) or not found.size:
+        return None
+    if found.dtype.kind == "f" and ((found >= 0) & (found <= 1)).all():
+        found = np.rint(255 * found).astype(np.uint8)
+    if found.dtype != np.uint8:
+        return None
+    return np.ascontiguousarray(np.broadcast_to(found, (*found.shape[:-1], 3)))
+
+
+def _decoded(path: Path) -> tuple[Array, float]:
+    """uint8 (T, H, W, 3), and frames per second."""
+    import imageio.v3
+
+    plugin = "FFMPEG" if path.suffix.lower() == ".mp4" else "pillow"
+    try:
+        frames = np.asarray(imageio.v3.imread(path, plugin=plugin))
+        about = imageio.v3.immeta(path, plugin=plugin)
+    except (OSError, ValueError, IndexError) as error:
+        raise OutputError(f"{path}: cannot be read: {clean(error)}") from error
+    # A GIF says how many milliseconds a frame lasts.
+    fps = about.get("fps") or 1000 / (about.get("duration") or 100)
+    return frames[..., :3], float(fps)
+
+
+def _gif(frames: Array, fps: float) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "video.gif"
+        write_gif(path, frames, min(fps, MOST_FPS))
+        return path.read_bytes()

@@ -1,0 +1,101 @@
+"""What a logged value is: its rank and type decide, as in the reference (elements 3.22, logger.py).
+
+    str                    text
+    rank 0                 scalar
+    rank 1                 vector
+    rank 2, 3              image (H, W), (H, W, C)
+    rank 4                 video (T, H, W, C)
+    a `VideoFile`          video that is encoded already
+
+All else is refused, where the reference lets `None` and objects pass and fails later.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from openloop_cli.errors import OutputError
+from openloop_cli.text import clean
+
+Entry = tuple[int, str, Any]
+"""(step, name, value), as outputs take them."""
+
+LONGEST_NAME = 200
+"""Characters of a name before its prefix; the reference's number."""
+
+
+class Kind(StrEnum):
+    """What a value is."""
+
+    scalar = "scalar"
+    text = "text"
+    vector = "vector"
+    image = "image"
+    video = "video"
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """A video on the disk, which outputs copy or decode. Its file must stay until `close`."""
+
+    path: Path
+
+
+_BY_RANK = (Kind.scalar, Kind.vector, Kind.image, Kind.image, Kind.video)
+
+
+def kind_of(value: Any) -> Kind:
+    """The kind of a value that `checked` has returned."""
+    if isinstance(value, str):
+        return Kind.text
+    if isinstance(value, VideoFile):
+        return Kind.video
+    return _BY_RANK[np.ndim(value)]
+
+
+def checked(name: Any, value: Any) -> Any:
+    """The value as outputs take it: a number, a string, a `VideoFile`, or an array of our own.
+
+    Raises:
+      OutputError: A name or a value that cannot be logged.
+    """
+    if not isinstance(name, str) or not name:
+        raise OutputError(f"cannot log {clean(name)!r}: a name is a text")
+    if len(name) > LONGEST_NAME:
+        raise OutputError(
+            f"cannot log {clean(name, 40)!r}: a name of {len(name)} characters",
+            hint=f"at most {LONGEST_NAME}",
+        )
+    if isinstance(value, (str, VideoFile)) or type(value) in (int, float):
+        return value
+    try:
+        found = np.array(value)  # a copy: the caller may go on to change it
+    except (TypeError, ValueError) as error:
+        raise OutputError(f"cannot log {clean(name)!r}: {clean(error)}") from None
+    if found.dtype.kind == "V":  # bfloat16 and its like
+        try:
+            found = found.astype(np.float32)
+        except (TypeError, ValueError):
+            raise _refused(name, f"values of {found.dtype}") from None
+    if found.dtype.kind not in "biuf":
+        raise _refused(name, "an object" if found.dtype.kind == "O" else f"values of {found.dtype}")
+    if found.ndim >= len(_BY_RANK):
+        raise _refused(name, f"an array of rank {found.ndim}")
+    return found
+
+
+def size_of(value: Any) -> int:
+    """Bytes that the value keeps in memory, roughly."""
+    if isinstance(value, np.ndarray):
+        return 100 + value.nbytes
+    return 100 + (len(value) if isinstance(value, str) else 0)
+
+
+def _refused(name: str, what: str) -> OutputError:
+    return OutputError(
+        f"cannot log {clean(name)!r}: {what}",
+        hint="a number, a text, or an array of numbers of rank 1 to 4",
+    )

@@ -1,0 +1,91 @@
+"""`openloop log`, and `--log` of `render`."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from openloop_cli.cli.app import app
+from openloop_cli.errors import OpenloopError
+from openloop_cli.results.metrics_file import write_metrics
+from tests.conftest import ROOT
+from tests.trees import errors, tree_of
+
+PROPRIO = ROOT / "tests" / "fixtures" / "dmc_proprio"
+RENDER = ["render", str(PROPRIO), "--length", "8", "--num-windows", "3", "--no-evaluate"]
+
+
+@pytest.fixture
+def metrics(tmp_path):
+    write_metrics(tmp_path / "a.metrics.json", tree_of({"image": errors()}))
+    return tmp_path / "a.metrics.json"
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+def steps(folder):
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").open()]
+
+
+def test_a_report_that_exists(metrics, tmp_path):
+    log = tmp_path / "log"
+    found = invoke("log", metrics, "--log", f"jsonl:{log}", "--log", f"scope:{log}")
+    assert found.exit_code == 0
+    assert found.stdout == f"logged 1 report: jsonl:{log}, scope:{log}\n"
+    assert steps(log) == [1000]
+    assert (log / "scope" / "report-skill-image.float").stat().st_size == 16
+    assert (
+        invoke("log", metrics, "--log", f"jsonl:{log}", "--step-multiplier", 4, "-q").stdout == ""
+    )
+    assert steps(log) == [1000, 4000]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ([], 2, "--log is missing"),
+        (["--log", "x:y"], 2, "no output of this name"),
+        (["--log", "jsonl:/dev/null/x"], 1, "cannot be written: not a directory"),
+        (["--log", "jsonl:x", "--log-filter", "("], 2, "no regular expression"),
+        (["--log", "jsonl:x", "--step-multiplier", "0"], 2, ""),
+    ],
+)
+def test_wrong_options(metrics, tmp_path, monkeypatch, words, code, said):
+    monkeypatch.chdir(tmp_path)
+    found = invoke("log", metrics, *words)
+    if isinstance(found.exception, OpenloopError):
+        assert found.exception.exit_code == code
+        assert said in found.exception.message
+    else:
+        assert found.exit_code == code
+
+
+def test_a_render_is_a_render_and_then_a_log(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = invoke(*RENDER, "--out", "a.mp4", "--log", "jsonl:log", "--log", "scope:log")
+    assert found.exit_code == 0, found.output
+    (step,) = steps(tmp_path / "log")
+    assert step > 0
+    (video,) = (tmp_path / "log" / "scope").glob("report-openloop-*.mp4/*.mp4")
+    assert video.read_bytes() in [path.read_bytes() for path in tmp_path.glob("a*.mp4")]
+
+
+def test_an_output_that_cannot_be_is_told_before_anything_is_rendered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f").touch()
+    found = invoke(*RENDER, "--out", "a.mp4", "--log", "jsonl:f/log")
+    assert found.exception.exit_code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_without_log_nothing_of_it_is_imported(tmp_path):
+    code = (
+        "import sys; from typer.testing import CliRunner; from openloop_cli.cli.app import app;"
+        f"r = CliRunner().invoke(app, {[*RENDER, '--out', str(tmp_path / 'a.mp4'), '--quiet']!r});"
+        "print(r.exit_code, *(x for x in sys.modules if 'loggers' in x or 'tensorboard' in x))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "0\n"
