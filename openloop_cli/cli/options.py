@@ -105,8 +105,8 @@ class Logging:
         list[str] | None,
         typer.Option(
             metavar="NAME:TARGET",
-            help="terminal, jsonl:FOLDER, scope:FOLDER,\ntensorboard:FOLDER or serve://HOST:PORT;"
-            " repeatable",
+            help="terminal; jsonl:, scope:, tensorboard:FOLDER;\nwandb:, trackio:PROJECT[/RUN];"
+            " mlflow:URI;\nserve://HOST:PORT; repeatable",
             rich_help_panel=LOGGING,
         ),
     ] = None

@@ -1,4 +1,5 @@
-"""Numbers and videos where people already look: the terminal, JSON lines, Scope, TensorBoard.
+"""Numbers and videos where people already look: the terminal, JSON lines, Scope, TensorBoard, W&B,
+MLflow, trackio.
 
     with Logger(["terminal", "jsonl:logs", "tensorboard:logs"], step=step) as logger:
         logger.add({"loss": 0.5, "image": image, "video": video}, prefix="train")
@@ -11,6 +12,6 @@ by the name that `--log NAME:TARGET` gives, others through the entry points `ope
 
 from openloop_cli.loggers.logger import Logger, make_logger
 from openloop_cli.loggers.outputs import Output, make_output
-from openloop_cli.loggers.values import Entry, VideoFile
+from openloop_cli.loggers.values import Attachment, Entry, VideoFile
 
-__all__ = ["Entry", "Logger", "Output", "VideoFile", "make_logger", "make_output"]
+__all__ = ["Attachment", "Entry", "Logger", "Output", "VideoFile", "make_logger", "make_output"]

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from openloop_cli.errors import OutputError
 from openloop_cli.loggers.outputs import Tell
-from openloop_cli.loggers.values import Entry, Kind, kind_of
+from openloop_cli.loggers.values import Entry, Kind, kind_of, rows
 
 SCORE = "episode/score"
 
@@ -31,20 +31,10 @@ class Jsonl:
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Appends a line for each step, in the order of appearance, and one for each score."""
-        lines: list[dict[str, Any]] = []
-        current: dict[int, dict[str, Any]] = {}
-        scores = []
-        for step, name, value in entries:
-            number = self._number(value)
-            if number is None:
-                continue
-            if name == SCORE:
-                scores.append({"step": step, name: number})
-            line = current.get(step)
-            if line is None or name in line:
-                line = current[step] = {"step": step}
-                lines.append(line)
-            line[name] = number
+        numbers = [(step, name, self._number(value)) for step, name, value in entries]
+        known = [(step, name, value) for step, name, value in numbers if value is not None]
+        lines = [{"step": step, **row} for step, row in rows(known)]
+        scores = [{"step": step, name: value} for step, name, value in known if name == SCORE]
         self._append("metrics.jsonl", lines)
         self._append("scores.jsonl", scores)
 

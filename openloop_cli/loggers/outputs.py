@@ -45,8 +45,19 @@ def make_output(text: str, tell: Tell) -> Output:
     if make is None:
         raise OptionError(f"--log {text}: no output of this name", hint=_hint())
     if not target and name in _OWN and name != "terminal":
-        raise OptionError(f"--log {text}: where to is missing", hint=f"write {name}:FOLDER")
+        raise OptionError(
+            f"--log {text}: where to is missing", hint=f"write {name}:{_TARGETS[name]}"
+        )
     return make(target, tell)
+
+
+_TARGETS = {
+    **dict.fromkeys(("jsonl", "scope", "tensorboard"), "FOLDER"),
+    "wandb": "PROJECT[/RUN]",
+    "mlflow": "URI, such as mlflow:sqlite:///m.db",
+    "trackio": "PROJECT[/RUN]",
+    "serve": "//HOST:PORT",
+}
 
 
 def _hint() -> str:
@@ -84,6 +95,24 @@ def _tensorboard(target: str, tell: Tell) -> Output:
     return TensorBoard(Path(target), tell)
 
 
+def _wandb(target: str, tell: Tell) -> Output:
+    from openloop_cli.loggers.wandb import Wandb
+
+    return Wandb(target, tell)
+
+
+def _mlflow(target: str, tell: Tell) -> Output:
+    from openloop_cli.loggers.mlflow import Mlflow
+
+    return Mlflow(target, tell)
+
+
+def _trackio(target: str, tell: Tell) -> Output:
+    from openloop_cli.loggers.trackio import Trackio
+
+    return Trackio(target, tell)
+
+
 def _serve(target: str, tell: Tell) -> Output:
     from openloop_cli.loggers.serve import TOKEN, ServeOutput, address
     from openloop_cli.wire import check_installed
@@ -97,5 +126,8 @@ _OWN: dict[str, Callable[[str, Tell], Output]] = {
     "jsonl": _jsonl,
     "scope": _scope,
     "tensorboard": _tensorboard,
+    "wandb": _wandb,
+    "mlflow": _mlflow,
+    "trackio": _trackio,
     "serve": _serve,
 }

@@ -10,7 +10,7 @@ from typing import Any
 from openloop_cli.errors import MetricsError
 from openloop_cli.loggers.logger import Logger
 from openloop_cli.loggers.outputs import Tell
-from openloop_cli.loggers.values import VideoFile
+from openloop_cli.loggers.values import Attachment, VideoFile
 from openloop_cli.quantities import SHOWN_METRIC
 from openloop_cli.results.entries import part
 
@@ -60,11 +60,15 @@ def report_metrics(
     for name, count in part(checkpoint, "counters").items():
         _put(found, f"counters/{name}", count)
     found |= dict(_videos(tree, folder, tell))
+    page = part(tree, "files").get("page")
+    if isinstance(page, str) and Path(page).name == page and page.endswith(".html"):
+        # It was written beside the metrics.json; it may have been left behind since.
+        found |= {"report/page": Attachment(folder / page)} if (folder / page).is_file() else {}
     return found
 
 
-def log_report(logger: Logger, tree: Tree, folder: Path, *, prefix: str = "", tell: Tell) -> None:
-    """Hands a report to a logger, at the checkpoint's step.
+def log_report(logger: Logger, tree: Tree, path: Path, *, prefix: str = "", tell: Tell) -> None:
+    """Hands a report and its metrics.json to a logger, at the checkpoint's step.
 
     Raises:
       MetricsError: The report has no step.
@@ -74,7 +78,8 @@ def log_report(logger: Logger, tree: Tree, folder: Path, *, prefix: str = "", te
     if type(step) is not int:
         raise MetricsError("the report names no step, so there is no place for it in a log")
     logger.step = step
-    found = report_metrics(tree, folder, multiplier=logger.multiplier, tell=tell)
+    found = report_metrics(tree, path.parent, multiplier=logger.multiplier, tell=tell)
+    found["report/metrics"] = Attachment(path)
     logger.add(found, prefix or None)
     logger.write()
 
@@ -123,7 +128,7 @@ class ReportLog:
             repeat = part(tree, "config").get("action_repeat")
             self._logger.multiplier = self._multiplier or (repeat if type(repeat) is int else 1)
             prefix = _run(tree) if several else ""
-            log_report(self._logger, tree, path.parent, prefix=prefix, tell=self._tell)
+            log_report(self._logger, tree, path, prefix=prefix, tell=self._tell)
 
 
 def _run(tree: Tree) -> str:

@@ -23,6 +23,7 @@ from openloop_cli.encode.still import png_bytes
 from openloop_cli.encode.video import mp4_bytes
 from openloop_cli.errors import OutputError
 from openloop_cli.loggers.outputs import Tell
+from openloop_cli.loggers.pictures import pixels
 from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of
 from openloop_cli.storage.atomic import write_bytes
 from openloop_cli.text import clean
@@ -64,6 +65,8 @@ class Scope:
         for step, name, value in entries:
             kind = kind_of(value)
             ending = _ENDINGS.get(kind)
+            if kind is Kind.file:
+                continue
             if ending is None:
                 self._leave_out(f"a {kind} has no form in Scope, such as {clean(name)!r}", kind)
             elif not _NAME.fullmatch(name):
@@ -92,14 +95,14 @@ class Scope:
                 self._leave_out(f"{clean(name)!r}: Scope plays .mp4 only", name)
                 return
             self._add(step, name, "mp4", lambda path: _copy(value.path, path))
-        elif (pixels := _pixels(value, kind)) is None:
+        elif value.dtype != np.uint8 or (found := pixels(value)) is None:
             self._leave_out(
                 f"{clean(name)!r}: Scope takes uint8 {kind}s of one or three channels", name
             )
         elif kind is Kind.image:
-            self._add(step, name, "png", lambda path: write_bytes(path, png_bytes(pixels)))
+            self._add(step, name, "png", lambda path: write_bytes(path, png_bytes(found)))
         else:
-            data = mp4_bytes(pixels, self._fps)
+            data = mp4_bytes(found, self._fps)
             self._add(step, name, "mp4", lambda path: write_bytes(path, data))
 
     def _add(self, step: int, name: str, ending: str, write: Callable[[Path], None]) -> None:
@@ -120,15 +123,6 @@ class Scope:
 
 def _file(name: str) -> str:
     return name.replace("/", "-")
-
-
-def _pixels(value: Any, kind: Kind) -> np.ndarray | None:
-    """uint8 with three channels, or None where Scope would show something else."""
-    channels = 1 if value.ndim == 2 else value.shape[-1]
-    if value.dtype != np.uint8 or channels not in (1, 3) or not value.size:
-        return None
-    found = value[..., None] if value.ndim == 2 else value
-    return np.ascontiguousarray(np.broadcast_to(found, (*found.shape[:-1], 3)))
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 
 from openloop_cli import wire
 from openloop_cli.errors import OpenloopError, OptionError
-from openloop_cli.loggers.values import Entry, VideoFile
+from openloop_cli.loggers.values import Attachment, Entry, VideoFile
 from openloop_cli.storage.framed import framed, messages
 
 _WINDOW = 16  # messages under way at one time
@@ -315,6 +315,8 @@ def _parts(entries: Sequence[Entry], refuse: Callable[[str, str], None]) -> Iter
     size = 0
     for step, name, value in entries:
         try:
+            if isinstance(value, Attachment):
+                continue
             if isinstance(value, VideoFile):
                 raise wire.Refused("an encoded video cannot be sent")
             cost = len(wire.pack(value))

@@ -18,6 +18,7 @@ from openloop_cli.encode.animation import MOST_FPS, write_gif
 from openloop_cli.encode.still import png_bytes
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.loggers.outputs import Tell
+from openloop_cli.loggers.pictures import decoded, pixels
 from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of
 from openloop_cli.text import clean
 
@@ -84,15 +85,17 @@ class TensorBoard:
             finite = value[np.isfinite(value)].astype(np.float64)
             if finite.size:
                 yield summary.histogram(name, finite, bins="auto")
+        elif kind is Kind.file:
+            return
         elif (picture := self._picture(name, kind, value)) is not None:
             yield Summary(value=[Summary.Value(tag=name, image=Summary.Image(**picture))])
 
     def _picture(self, name: str, kind: Kind, value: Any) -> dict[str, Any] | None:
         """Its size, and its bytes as PNG or GIF."""
         if isinstance(value, VideoFile):
-            frames, fps = _decoded(value.path)
-        elif (found := _frames(value, kind)) is not None:
-            frames, fps = found, self._fps
+            frames, fps = decoded(value.path)
+        elif (found := pixels(value)) is not None:
+            frames, fps = found if kind is Kind.video else found[None], self._fps
         else:
             if name not in self._told:
                 self._told.add(name)
@@ -108,34 +111,6 @@ class TensorBoard:
     def _unwritable(self, error: OSError) -> OutputError:
         reason = (error.strerror or str(error)).lower()
         return OutputError(f"{self._folder}: cannot be written: {reason}")
-
-
-def _frames(value: Any, kind: Kind) -> Array | None:
-    """uint8 (T, H, W, 3), or None for what is no picture."""
-    found = value if kind is Kind.video else value[None]
-    found = found if found.ndim == 4 else found[..., None]
-    if found.shape[-1] not in (1, 3) or not found.size:
-        return None
-    if found.dtype.kind == "f" and ((found >= 0) & (found <= 1)).all():
-        found = np.rint(255 * found).astype(np.uint8)
-    if found.dtype != np.uint8:
-        return None
-    return np.ascontiguousarray(np.broadcast_to(found, (*found.shape[:-1], 3)))
-
-
-def _decoded(path: Path) -> tuple[Array, float]:
-    """uint8 (T, H, W, 3), and frames per second."""
-    import imageio.v3
-
-    plugin = "FFMPEG" if path.suffix.lower() == ".mp4" else "pillow"
-    try:
-        frames = np.asarray(imageio.v3.imread(path, plugin=plugin))
-        about = imageio.v3.immeta(path, plugin=plugin)
-    except (OSError, ValueError, IndexError) as error:
-        raise OutputError(f"{path}: cannot be read: {clean(error)}") from error
-    # A GIF says how many milliseconds a frame lasts.
-    fps = about.get("fps") or 1000 / (about.get("duration") or 100)
-    return frames[..., :3], float(fps)
 
 
 def _gif(frames: Array, fps: float) -> bytes:

@@ -10,6 +10,7 @@
 All else is refused, where the reference lets `None` and objects pass and fails later.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -35,11 +36,19 @@ class Kind(StrEnum):
     vector = "vector"
     image = "image"
     video = "video"
+    file = "file"
 
 
 @dataclass(frozen=True)
 class VideoFile:
     """A video on the disk, which outputs copy or decode. Its file must stay until `close`."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file to go with the metrics, such as a page, for outputs that keep files."""
 
     path: Path
 
@@ -53,11 +62,13 @@ def kind_of(value: Any) -> Kind:
         return Kind.text
     if isinstance(value, VideoFile):
         return Kind.video
+    if isinstance(value, Attachment):
+        return Kind.file
     return _BY_RANK[np.ndim(value)]
 
 
 def checked(name: Any, value: Any) -> Any:
-    """The value as outputs take it: a number, a string, a `VideoFile`, or an array of our own.
+    """The value as outputs take it: a number, a string, a file, or an array of our own.
 
     Raises:
       OutputError: A name or a value that cannot be logged.
@@ -69,7 +80,7 @@ def checked(name: Any, value: Any) -> Any:
             f"cannot log {clean(name, 40)!r}: a name of {len(name)} characters",
             hint=f"at most {LONGEST_NAME}",
         )
-    if isinstance(value, (str, VideoFile)) or type(value) in (int, float):
+    if isinstance(value, (str, VideoFile, Attachment)) or type(value) in (int, float):
         return value
     try:
         found = np.array(value)  # a copy: the caller may go on to change it
@@ -85,6 +96,19 @@ def checked(name: Any, value: Any) -> Any:
     if found.ndim >= len(_BY_RANK):
         raise _refused(name, f"an array of rank {found.ndim}")
     return found
+
+
+def rows(entries: Sequence[Entry]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Entries by step, in the order of appearance; a name that comes again begins another row."""
+    found: list[tuple[int, dict[str, Any]]] = []
+    current: dict[int, dict[str, Any]] = {}
+    for step, name, value in entries:
+        row = current.get(step)
+        if row is None or name in row:
+            row = current[step] = {}
+            found.append((step, row))
+        row[name] = value
+    yield from found
 
 
 def size_of(value: Any) -> int:

@@ -47,7 +47,7 @@ def test_every_name_is_in_the_table_and_every_line_of_it_is_emitted(report, tmp_
 
     # A genuine run's report has all names, but skill only where something moves.
     run = ROOT / "tests" / "fixtures" / "dmc_proprio"
-    made = run_job(ReportJob(run, out=tmp_path / "b.mp4", num_windows=3, length=8))
+    made = run_job(ReportJob(run, out=tmp_path / "b.mp4", num_windows=3, length=8, page=True))
     names = {*report_metrics(made.metrics, tmp_path), *report_metrics(report, tmp_path)}
     rows = re.findall(r"^\| `((?:report|counters)/[^`]+)`", TABLE, flags=re.MULTILINE)
     forms = [re.compile(re.sub(r"<\w+>", "[^/]+(/a)?", row)) for row in rows]
