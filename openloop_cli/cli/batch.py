@@ -66,6 +66,7 @@ def batch(
     details: o.Report,
     rollout: o.Rollout,
     pictures: o.Pictures,
+    logging: o.Logging,
     compare: Annotated[
         bool,
         typer.Option("--compare/--no-compare", help="Write no comparison", rich_help_panel=o.FILES),
@@ -134,6 +135,7 @@ def batch(
     """
     _check_parallel(parallel, workers, engine)
     from openloop_cli.cli.batch_view import batch_view
+    from openloop_cli.cli.logging import log_reports, logged_events
     from openloop_cli.cli.stopping import stopping_cleanly
     from openloop_cli.jobs.batch import (
         BatchJob,
@@ -166,11 +168,12 @@ def batch(
         from openloop_cli.jobs.engines.processes import parallel_engine
 
         run = parallel_engine(rollout.device, workers)
-    with stopping_cleanly():
+    several = len({source.checkpoint.parent for source in sources}) > 1
+    with stopping_cleanly(), log_reports(logging, several_runs=several) as log:
         own = shard_items(job, plan_batch(job))
         with batch_view(len(own), quiet) as on_event:
-            result = run_batch(job, on_event, run)
-    _print(result, json, quiet)
+            result = run_batch(job, logged_events(on_event, log), run)
+        _print(result, json, quiet)
     if result.failures:
         raise typer.Exit(1)
 

@@ -3,26 +3,21 @@
 import typer
 
 from openloop_cli.cli import options as o
+from openloop_cli.cli.logging import log_reports
 
 
 @o.with_options
 def log(metrics: o.Metrics, *, logging: o.Logging, quiet: o.Quiet = False) -> None:
-    """Put reports into TensorBoard, Scope or JSON lines.
+    """Put reports into TensorBoard, W&B and the like.
 
     Numbers and videos of each metrics.json, at its checkpoint's step.
     """
-    from openloop_cli.cli.terminal import say
     from openloop_cli.errors import OptionError
-    from openloop_cli.loggers.report import report_logger
-    from openloop_cli.results.metrics_file import read_metrics
     from openloop_cli.text import plural
 
     if not logging.log:
         raise OptionError("--log is missing", hint="such as --log tensorboard:FOLDER")
-    reports = [(read_metrics(file), file) for file in metrics]
-    with report_logger(
-        logging.log, keep=logging.log_filter, multiplier=logging.step_multiplier, tell=say
-    ) as found:
-        found.take(reports)
+    with log_reports(logging) as logged:
+        logged(metrics)
     if not quiet:
-        typer.echo(f"logged {plural(len(reports), 'report')}: {', '.join(logging.log)}")
+        typer.echo(f"logged {plural(len(metrics), 'report')}: {', '.join(logging.log)}")

@@ -118,4 +118,4 @@ def render(
             print_json(result)
         elif not quiet:
             print_summary(result)
-        logged([result])
+        logged([result.files["metrics"]])

@@ -83,6 +83,25 @@ def mp4_bytes(
         ) from error
 
 
+def gif_bytes(path: Path) -> bytes:
+    """An MP4 as a GIF with all its frames, in one palette and without dithering.
+
+    Raises:
+      OutputError: It cannot be read, or ffmpeg fails.
+    """
+    palette = "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=none"
+    command = [_ffmpeg(), "-hide_banner", "-loglevel", "error", "-i", str(path), "-vf", palette]
+    command += ["-fps_mode", "passthrough", "-f", "gif", "-"]
+    try:
+        done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
+    except OSError as error:
+        raise OutputError(f"ffmpeg: cannot run {command[0]}: {error.strerror}") from error
+    if done.returncode != 0 or not done.stdout:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise OutputError(f"{path}: ffmpeg cannot read it: {lines[0][:200] if lines else ''}")
+    return done.stdout
+
+
 def _even(frame: Array) -> Array:
     height, width = frame.shape[:2]
     if height % 2 == 0 and width % 2 == 0:

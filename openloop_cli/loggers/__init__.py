@@ -6,12 +6,26 @@ MLflow, trackio.
         logger.write()
 
 A metric is `(step, name, value)`. `Logger` collects them and hands them to its outputs, each in a
-thread of its own. An output is a file here with the two methods of `Output`; `outputs` finds one
-by the name that `--log NAME:TARGET` gives, others through the entry points `openloop.loggers`.
+thread of its own; `Agg`, `FPS`, `Timer` and `Clock` make few numbers out of many. An output is a
+file here with the two methods of `Output`; `outputs` finds one by the name that `--log NAME:TARGET`
+gives, others through the entry points `openloop.loggers`.
 """
 
+from openloop_cli.loggers.aggregate import FPS, Agg, Clock, Timer
 from openloop_cli.loggers.logger import Logger, make_logger
 from openloop_cli.loggers.outputs import Output, make_output
 from openloop_cli.loggers.values import Attachment, Entry, VideoFile
 
-__all__ = ["Attachment", "Entry", "Logger", "Output", "VideoFile", "make_logger", "make_output"]
+__all__ = [
+    "FPS",
+    "Agg",
+    "Attachment",
+    "Clock",
+    "Entry",
+    "Logger",
+    "Output",
+    "Timer",
+    "VideoFile",
+    "make_logger",
+    "make_output",
+]

@@ -1,13 +1,10 @@
-"""Arrays as outputs show them, and videos that are encoded already as arrays."""
+"""Arrays as outputs show them."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from openloop_cli.arrays import Array
-from openloop_cli.errors import OutputError
-from openloop_cli.text import clean
 
 
 def pixels(value: Any) -> Array | None:
@@ -25,22 +22,3 @@ def pixels(value: Any) -> Array | None:
     if found.dtype != np.uint8:
         return None
     return np.ascontiguousarray(np.broadcast_to(found, (*found.shape[:-1], 3)))
-
-
-def decoded(path: Path) -> tuple[Array, float]:
-    """A video file as uint8 (T, H, W, 3), and its frames per second.
-
-    Raises:
-      OutputError: It cannot be read.
-    """
-    import imageio.v3
-
-    plugin = "FFMPEG" if path.suffix.lower() == ".mp4" else "pillow"
-    try:
-        frames = np.asarray(imageio.v3.imread(path, plugin=plugin))
-        about = imageio.v3.immeta(path, plugin=plugin)
-    except (OSError, ValueError, IndexError) as error:
-        raise OutputError(f"{path}: cannot be read: {clean(error)}") from error
-    # A GIF says how many milliseconds a frame lasts.
-    fps = about.get("fps") or 1000 / (about.get("duration") or 100)
-    return frames[..., :3], float(fps)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from openloop_cli.errors import MetricsError
+from openloop_cli.errors import MetricsError, OpenloopError, OutputError
 from openloop_cli.loggers.logger import Logger
 from openloop_cli.loggers.outputs import Tell
 from openloop_cli.loggers.values import Attachment, VideoFile
@@ -67,28 +67,11 @@ def report_metrics(
     return found
 
 
-def log_report(logger: Logger, tree: Tree, path: Path, *, prefix: str = "", tell: Tell) -> None:
-    """Hands a report and its metrics.json to a logger, at the checkpoint's step.
-
-    Raises:
-      MetricsError: The report has no step.
-      OutputError: A name that cannot be logged.
-    """
-    step = part(tree, "checkpoint").get("step")
-    if type(step) is not int:
-        raise MetricsError("the report names no step, so there is no place for it in a log")
-    logger.step = step
-    found = report_metrics(tree, path.parent, multiplier=logger.multiplier, tell=tell)
-    found["report/metrics"] = Attachment(path)
-    logger.add(found, prefix or None)
-    logger.write()
-
-
 @contextmanager
-def report_logger(
+def report_log(
     outputs: Sequence[str], *, keep: str | None, multiplier: int | None, tell: Tell
 ) -> Iterator["ReportLog"]:
-    """Where reports are logged; nothing is, without outputs. Its end waits for them.
+    """Where reports are logged. Its end waits for the outputs.
 
     Args:
       outputs: As `--log` names them.
@@ -96,39 +79,58 @@ def report_logger(
 
     Raises:
       OptionError: An output that is unknown or not installed.
-      OutputError: An output that cannot be written; at the end, which of them failed.
+      OutputError: An output that cannot be written; at the end, what was not logged.
     """
-    if not outputs:
-        yield ReportLog(None, None, tell)
-        return
     with Logger(outputs, keep=keep, tell=tell) as logger:
-        yield ReportLog(logger, multiplier, tell)
+        found = ReportLog(logger, multiplier, tell)
+        yield found
+    if found.failed:
+        raise OutputError(f"not all was logged: {found.failed[0]}")
 
 
 class ReportLog:
-    """Takes reports for a logger, or drops them where there is none."""
+    """Hands reports to a logger.
 
-    def __init__(self, logger: Logger | None, multiplier: int | None, tell: Tell) -> None:
+    Attributes:
+      failed: What was wrong with reports that could not be logged.
+    """
+
+    def __init__(self, logger: Logger, multiplier: int | None, tell: Tell) -> None:
+        self.failed: list[str] = []
         self._logger, self._multiplier, self._tell = logger, multiplier, tell
 
-    def take(self, reports: Iterable[tuple[Tree, Path]]) -> None:
-        """Logs reports in the order of their steps, under their runs' names if these differ.
+    def take(self, reports: Iterable[tuple[Tree, Path]], several_runs: bool | None = None) -> None:
+        """Logs reports in the order of their steps; those that cannot be are told.
 
         Args:
           reports: Metrics trees, and the metrics.json of each.
-
-        Raises:
-          MetricsError: A report without a step.
+          several_runs: Whether the run's name stands before each name; by default if these differ.
         """
-        if self._logger is None:
-            return
         found = list(reports)
-        several = len({_run(tree) for tree, _ in found}) > 1
-        for tree, path in sorted(found, key=lambda x: part(x[0], "checkpoint").get("step") or 0):
-            repeat = part(tree, "config").get("action_repeat")
-            self._logger.multiplier = self._multiplier or (repeat if type(repeat) is int else 1)
-            prefix = _run(tree) if several else ""
-            log_report(self._logger, tree, path, prefix=prefix, tell=self._tell)
+        if several_runs is None:
+            several_runs = len({_run(tree) for tree, _ in found}) > 1
+        for tree, path in sorted(found, key=lambda x: _step(x[0]) or 0):
+            try:
+                self._take(tree, path, _run(tree) if several_runs else None)
+            except OpenloopError as error:
+                self.failed.append(f"{path}: {error}")
+                self._tell(f"not logged: {self.failed[-1]}")
+
+    def _take(self, tree: Tree, path: Path, prefix: str | None) -> None:
+        step, logger = _step(tree), self._logger
+        if step is None:
+            raise MetricsError("the report names no step, so there is no place for it in a log")
+        repeat = part(tree, "config").get("action_repeat")
+        logger.step = step
+        logger.multiplier = self._multiplier or (repeat if type(repeat) is int else 1)
+        found = report_metrics(tree, path.parent, multiplier=logger.multiplier, tell=self._tell)
+        logger.add({**found, "report/metrics": Attachment(path)}, prefix)
+        logger.write()
+
+
+def _step(tree: Tree) -> int | None:
+    step = part(tree, "checkpoint").get("step")
+    return step if type(step) is int else None
 
 
 def _run(tree: Tree) -> str:

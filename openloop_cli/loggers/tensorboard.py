@@ -16,9 +16,10 @@ import numpy as np
 from openloop_cli.arrays import Array
 from openloop_cli.encode.animation import MOST_FPS, write_gif
 from openloop_cli.encode.still import png_bytes
+from openloop_cli.encode.video import gif_bytes
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.loggers.outputs import Tell
-from openloop_cli.loggers.pictures import decoded, pixels
+from openloop_cli.loggers.pictures import pixels
 from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of
 from openloop_cli.text import clean
 
@@ -93,9 +94,11 @@ class TensorBoard:
     def _picture(self, name: str, kind: Kind, value: Any) -> dict[str, Any] | None:
         """Its size, and its bytes as PNG or GIF."""
         if isinstance(value, VideoFile):
-            frames, fps = decoded(value.path)
+            data = _gif_of(value.path)
+            width, height = (int.from_bytes(data[at : at + 2], "little") for at in (6, 8))
         elif (found := pixels(value)) is not None:
-            frames, fps = found if kind is Kind.video else found[None], self._fps
+            height, width = found.shape[-3:-1]
+            data = png_bytes(found) if kind is Kind.image else _gif(found, self._fps)
         else:
             if name not in self._told:
                 self._told.add(name)
@@ -104,13 +107,20 @@ class TensorBoard:
                     " channels, or floats from 0 to 1"
                 )
             return None
-        data = png_bytes(frames[0]) if kind is Kind.image else _gif(frames, fps)
-        height, width = frames.shape[1:3]
         return {"height": height, "width": width, "colorspace": 3, "encoded_image_string": data}
 
     def _unwritable(self, error: OSError) -> OutputError:
         reason = (error.strerror or str(error)).lower()
         return OutputError(f"{self._folder}: cannot be written: {reason}")
+
+
+def _gif_of(path: Path) -> bytes:
+    if path.suffix.lower() != ".gif":
+        return gif_bytes(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _gif(frames: Array, fps: float) -> bytes:

@@ -89,3 +89,23 @@ def test_without_log_nothing_of_it_is_imported(tmp_path):
         "print(r.exit_code, *(x for x in sys.modules if 'loggers' in x or 'tensorboard' in x))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "0\n"
+
+
+def test_a_batch_logs_each_report_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["batch", PROPRIO, "--out-dir", "all", *RENDER[2:], "--no-report", "--log", "jsonl:log"]
+    for _ in range(2):
+        found = invoke(*words)
+        assert found.exit_code == 0, found.output
+    rendered = len(list((tmp_path / "all").glob("*.metrics.json")))
+    assert len(steps(tmp_path / "log")) == rendered > 0
+
+
+def test_watch_logs_each_report_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["watch", PROPRIO, "--out-dir", "all", *RENDER[2:], "--no-report", "--once"]
+    for _ in range(2):
+        found = invoke(*words, "--log", "jsonl:log")
+        assert found.exit_code == 0, found.output
+    rendered = len(list((tmp_path / "all").glob("*.metrics.json")))
+    assert len(steps(tmp_path / "log")) == rendered > 0

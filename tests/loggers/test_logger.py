@@ -248,3 +248,44 @@ def test_the_logger_that_a_run_asks_for(tmp_path, capfd):
     assert (tmp_path / "scope" / "image.png" / "index").stat().st_size == 16
     said = capfd.readouterr().err
     assert f"---[Agent Step {found['step']:,}]---\nscore 2.5\n(1 more not shown)" in said
+
+
+KILLED = """
+import sys, time
+from openloop_cli.loggers import Logger
+logger = Logger(["jsonl:" + sys.argv[1], "scope:" + sys.argv[1]])
+step = 0
+while True:
+    logger.step = step
+    logger.add({"a": step, "text": "x" * 1000})
+    logger.write()
+    print(step, flush=True)
+    step += 1
+"""
+
+
+def test_a_hard_kill_tears_no_line_and_what_was_written_is_there(tmp_path):
+    """At twenty moments, each after another number of writes."""
+    for kill in range(20):
+        folder = tmp_path / str(kill)
+        words = [sys.executable, "-c", KILLED, str(folder)]
+        process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        for _ in range(1 + 7 * kill):
+            process.stdout.readline()
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        lines = (folder / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+        found = [json.loads(line)["a"] for line in lines if line.endswith(b"\n")]
+        assert found == list(range(len(found)))
+        with Logger([f"jsonl:{folder}", f"scope:{folder}"], step=10**6) as logger:
+            logger.add({"a": -1, "text": "after"})
+        again = [json.loads(line)["a"] for line in (folder / "metrics.jsonl").open()]
+        assert again == [*found, -1]
+        index = (folder / "scope" / "text.txt" / "index").read_bytes()
+        rows = [index[at : at + 16] for at in range(0, len(index), 16)]
+        files = {path.name for path in (folder / "scope" / "text.txt").glob("*.txt")}
+        for row in rows:
+            step = int.from_bytes(row[:8], sys.byteorder)
+            assert f"{step:020d}-{row[8:].hex()}.txt" in files
+        assert len((folder / "scope" / "a.float").read_bytes()) % 16 == 0

@@ -12,6 +12,7 @@ from openloop_cli.encode import write_mp4
 from openloop_cli.errors import OutputError
 from openloop_cli.loggers import Logger, VideoFile
 from openloop_cli.loggers.terminal import number_text
+from tests.videos import decoded
 
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 255, (7, 5, 3), np.uint8)
@@ -51,7 +52,7 @@ def test_scope(tmp_path, file):
     (stored,) = (tmp_path / "scope" / "own.mp4").glob("*.mp4")
     assert stored.read_bytes() == file.read_bytes()
     (clip,) = (tmp_path / "scope" / "clip.mp4").glob("*.mp4")
-    frames = imageio.v3.imread(clip, plugin="FFMPEG")
+    frames = decoded(clip)[1]
     assert frames.shape == VIDEO.shape
     assert np.abs(frames.astype(int) - VIDEO).mean() < 4
     assert told == []

@@ -7,12 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from openloop_cli.errors import MetricsError, OutputError
-from openloop_cli.loggers import Logger, VideoFile
-from openloop_cli.loggers.report import log_report, report_logger, report_metrics
+from openloop_cli.errors import OutputError
+from openloop_cli.loggers import VideoFile
+from openloop_cli.loggers.report import report_log, report_metrics
 from openloop_cli.results.metrics_file import read_metrics, write_metrics
 from tests.conftest import ROOT
-from tests.loggers.test_logger import Kept
 from tests.trees import errors, tree_of
 
 TABLE = (ROOT / "docs" / "metrics.md").read_text()
@@ -76,7 +75,7 @@ def test_a_video_that_is_gone_is_told(report, tmp_path):
 def test_several_reports_in_the_order_of_their_steps(report, tmp_path):
     later = copy.deepcopy(report)
     later["checkpoint"]["step"] = 5000
-    with report_logger([f"jsonl:{tmp_path}"], keep="skill", multiplier=None, tell=print) as log:
+    with report_log([f"jsonl:{tmp_path}"], keep="skill", multiplier=None, tell=print) as log:
         log.take([(later, tmp_path / "b"), (report, tmp_path / "a")])
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert [line["step"] for line in lines] == [2000, 10_000]
@@ -87,7 +86,7 @@ def test_several_reports_in_the_order_of_their_steps(report, tmp_path):
 def test_of_several_runs_each_has_its_name_in_front(report, tmp_path):
     other = copy.deepcopy(report)
     other["run"]["name"] = "other"
-    with report_logger([f"jsonl:{tmp_path}"], keep=None, multiplier=3, tell=print) as log:
+    with report_log([f"jsonl:{tmp_path}"], keep=None, multiplier=3, tell=print) as log:
         log.take([(report, tmp_path / "a"), (other, tmp_path / "b")])
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
     assert [line["step"] for line in lines] == [3000, 3000]
@@ -95,16 +94,24 @@ def test_of_several_runs_each_has_its_name_in_front(report, tmp_path):
     assert "other/report/skill/image" in lines[1]
 
 
-def test_without_a_step_there_is_no_place_for_it(report, tmp_path):
-    report["checkpoint"]["step"] = None
-    with Logger([Kept()]) as logger, pytest.raises(MetricsError, match="names no step"):
-        log_report(logger, report, tmp_path, tell=print)
+def test_without_a_step_there_is_no_place_for_it_and_the_others_are_logged(report, tmp_path):
+    other, told = copy.deepcopy(report), []
+    other["checkpoint"]["step"] = None
+    logging = report_log([f"jsonl:{tmp_path}"], keep=None, multiplier=None, tell=told.append)
+    log = logging.__enter__()
+    log.take([(other, tmp_path / "a"), (report, tmp_path / "b")])
+    with pytest.raises(OutputError, match=r"not all was logged: .*names no step"):
+        logging.__exit__(None, None, None)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+    assert [line.partition(": the report names no step")[0] for line in told] == [
+        f"not logged: {tmp_path / 'a'}"
+    ]
 
 
 def test_a_failing_output_is_an_error_at_the_end(report, tmp_path):
     told = []
     (tmp_path / "log").mkdir()
-    logging = report_logger(
+    logging = report_log(
         [f"jsonl:{tmp_path / 'log'}"], keep=None, multiplier=None, tell=told.append
     )
     log = logging.__enter__()

@@ -13,6 +13,7 @@ import pytest
 from openloop_cli.encode import write_mp4
 from openloop_cli.loggers import Attachment, Logger, VideoFile
 from tests.loggers.test_outputs import IMAGE, VIDEO
+from tests.videos import decoded
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_wandb(metrics, tmp_path, monkeypatch):
     assert first["report/page"]["_type"] == "html-file"
     media = file.parent / "files"
     for name in ("own", "clip"):
-        frames = imageio.v3.imread(media / first[f"report/{name}"]["path"], plugin="FFMPEG")
+        frames = decoded(media / first[f"report/{name}"]["path"])[1]
         assert len(frames) == len(VIDEO)
         assert np.abs(frames.astype(int) - VIDEO).mean() < 4
     image = imageio.v3.imread(media / first["report/image"]["path"])
