@@ -36,7 +36,8 @@ class Jsonl:
         lines = [{"step": step, **row} for step, row in rows(known)]
         scores = [{"step": step, name: value} for step, name, value in known if name == SCORE]
         self._append("metrics.jsonl", lines)
-        self._append("scores.jsonl", scores)
+        if scores:
+            self._append("scores.jsonl", scores)
 
     def close(self) -> None:
         """Nothing is left."""
@@ -70,16 +71,18 @@ class Jsonl:
 def _write_whole(file: BinaryIO, data: bytes) -> None:
     """Appends lines; a line that a hard kill or a full disk has cut is taken away first."""
     end = file.seek(0, 2)
-    if end:
+    if end and _read(file, end - 1, end) != b"\n":
         start = max(0, end - (1 << 20))
-        file.seek(start)
-        tail = file.read(end - start)
-        if not tail.endswith(b"\n"):
-            end = start + tail.rfind(b"\n") + 1
-            file.truncate(end)
+        end = start + _read(file, start, end).rfind(b"\n") + 1
+        file.truncate(end)
     try:
         while data:
             data = data[file.write(data) :]
     except OSError:
         file.truncate(end)
         raise
+
+
+def _read(file: BinaryIO, start: int, end: int) -> bytes:
+    file.seek(start)
+    return file.read(end - start)

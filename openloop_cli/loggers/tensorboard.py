@@ -5,9 +5,12 @@ images. The events are written in the logger's own thread: tensorboardX's asynch
 for ever once its thread has died of a full disk.
 """
 
+import errno
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from openloop_cli.encode.video import gif_bytes
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.loggers.outputs import Tell
 from openloop_cli.loggers.pictures import pixels
-from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of
+from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of, rows
 from openloop_cli.text import clean
 
 
@@ -38,55 +41,67 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path, tell: Tell, *, fps: float = 15) -> None:
-        try:
-            from tensorboardX.event_file_writer import EventsWriter
-        except ImportError:
+        if find_spec("tensorboardX") is None:
             raise OptionError(
                 "TensorBoard needs tensorboardX, which is not installed",
                 hint="pip install 'openloop[tensorboard]'",
-            ) from None
+            )
         self._tell = tell
         self._told: set[str] = set()
         self._fps = fps
         self._folder = folder
+        self._writer: Any = None
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._events = EventsWriter(str(folder / "events"))
-            self._events.flush()
+            if not os.access(folder, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise self._unwritable(error) from error
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Adds an event for each entry and flushes."""
+        """Adds an event for the scalars of each step, and one for every other entry; flushes."""
         from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
 
         now = time.time()
         try:
+            events = self._events()
+            for step, row in rows([x for x in entries if kind_of(x[2]) is Kind.scalar]):
+                values = [Summary.Value(tag=k, simple_value=float(x)) for k, x in row.items()]
+                events.write_event(Event(wall_time=now, step=step, summary=Summary(value=values)))
             for step, name, value in entries:
                 for summary in self._summaries(name, value):
-                    self._events.write_event(Event(wall_time=now, step=step, summary=summary))
-            self._events.flush()
+                    events.write_event(Event(wall_time=now, step=step, summary=summary))
+            events.flush()
         except OSError as error:
             raise self._unwritable(error) from error
 
     def close(self) -> None:
         """Closes the file."""
-        self._events.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _events(self) -> Any:
+        """The file, which is begun when there is something to write: importing tensorboardX takes
+        longer than all the rest."""
+        if self._writer is None:
+            from tensorboardX.event_file_writer import EventsWriter
+
+            self._writer = EventsWriter(str(self._folder / "events"))
+        return self._writer
 
     def _summaries(self, name: str, value: Any) -> Iterator[Any]:
         from tensorboardX import summary
         from tensorboardX.proto.summary_pb2 import Summary
 
         kind = kind_of(value)
-        if kind is Kind.scalar:
-            yield Summary(value=[Summary.Value(tag=name, simple_value=float(value))])
-        elif kind is Kind.text:
+        if kind is Kind.text:
             yield summary.text(name, value)
         elif kind is Kind.vector:
             finite = value[np.isfinite(value)].astype(np.float64)
             if finite.size:
                 yield summary.histogram(name, finite, bins="auto")
-        elif kind is Kind.file:
+        elif kind in (Kind.scalar, Kind.file):
             return
         elif (picture := self._picture(name, kind, value)) is not None:
             yield Summary(value=[Summary.Value(tag=name, image=Summary.Image(**picture))])

@@ -53,11 +53,14 @@ class Attachment:
     path: Path
 
 
+_NUMBERS = frozenset((int, float))
 _BY_RANK = (Kind.scalar, Kind.vector, Kind.image, Kind.image, Kind.video)
 
 
 def kind_of(value: Any) -> Kind:
     """The kind of a value that `checked` has returned."""
+    if type(value) in _NUMBERS:  # nearly all of them
+        return Kind.scalar
     if isinstance(value, str):
         return Kind.text
     if isinstance(value, VideoFile):
@@ -73,6 +76,8 @@ def checked(name: Any, value: Any) -> Any:
     Raises:
       OutputError: A name or a value that cannot be logged.
     """
+    if type(value) in _NUMBERS and type(name) is str and 0 < len(name) <= LONGEST_NAME:
+        return value
     if not isinstance(name, str) or not name:
         raise OutputError(f"cannot log {clean(name)!r}: a name is a text")
     if len(name) > LONGEST_NAME:
@@ -80,7 +85,7 @@ def checked(name: Any, value: Any) -> Any:
             f"cannot log {clean(name, 40)!r}: a name of {len(name)} characters",
             hint=f"at most {LONGEST_NAME}",
         )
-    if isinstance(value, (str, VideoFile, Attachment)) or type(value) in (int, float):
+    if isinstance(value, (str, VideoFile, Attachment)) or type(value) in _NUMBERS:
         return value
     try:
         found = np.array(value)  # a copy: the caller may go on to change it
@@ -113,6 +118,8 @@ def rows(entries: Sequence[Entry]) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def size_of(value: Any) -> int:
     """Bytes that the value keeps in memory, roughly."""
+    if type(value) in _NUMBERS:
+        return 100
     if isinstance(value, np.ndarray):
         return 100 + value.nbytes
     return 100 + (len(value) if isinstance(value, str) else 0)
