@@ -73,6 +73,7 @@ def compare(
         ),
     ] = False,
     pictures: Pictures,
+    logging: o.Logging,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON")] = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -82,9 +83,10 @@ def compare(
     windows says so.
     """
     from openloop_cli.cli.compare_text import print_comparison, print_comparison_json
+    from openloop_cli.cli.logging import log_reports
     from openloop_cli.cli.stopping import stopping_at_once
     from openloop_cli.errors import OptionError
-    from openloop_cli.jobs.comparison import ComparisonJob, run_comparison
+    from openloop_cli.jobs.comparison import ComparisonJob, is_folder, is_metrics, run_comparison
 
     if against is not None and against not in sources:
         named = ", ".join(str(x) for x in sources)
@@ -98,9 +100,18 @@ def compare(
         video=video,
         page=report,
     )
-    with stopping_at_once(), progress_on_stderr(quiet) as progress:
-        result = run_comparison(job, progress)
-    if json:
-        print_comparison_json(result)
-    elif not quiet:
-        print_comparison(result)
+    made = [path for path in sources if is_metrics(path)]
+    if logging.log and len(made) < len(sources) and (out is None or not is_folder(out)):
+        raise OptionError(
+            "--log logs the metrics.json of each checkpoint, and there will be none",
+            hint="let --out name a folder for them",
+        )
+    with log_reports(logging) as log:
+        with stopping_at_once(), progress_on_stderr(quiet) as progress:
+            result = run_comparison(job, progress)
+        if json:
+            print_comparison_json(result)
+        elif not quiet:
+            print_comparison(result)
+        written = (path for name, path in result.files.items() if name.startswith("metrics/"))
+        log([*made, *written])

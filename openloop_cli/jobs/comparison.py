@@ -103,7 +103,7 @@ def check_comparison_job(job: ComparisonJob) -> None:
         raise OptionError("expected two or more checkpoints or metrics.json files")
     if len(set(job.sources)) < len(job.sources):
         raise OptionError("the same path is named twice", hint="name each checkpoint once")
-    if job.out and not _is_folder(job.out):
+    if job.out and not is_folder(job.out):
         check_extension("--out", job.out, (".json", ".md"))
     check_extension("--video", job.video, VIDEO_KINDS)
     check_extension("--report", job.page, PAGE_KINDS)
@@ -180,7 +180,7 @@ def _write(
 ) -> dict[str, Path]:
     if job.out is None:
         return {}
-    if not _is_folder(job.out):
+    if not is_folder(job.out):
         if job.out.suffix.lower() == ".md":
             write_comparison_markdown(job.out, comparison)
         else:
@@ -245,5 +245,6 @@ def _predictions(
     ]
 
 
-def _is_folder(out: Path) -> bool:
+def is_folder(out: Path) -> bool:
+    """Whether a place that may not be there yet is meant as a folder."""
     return out.is_dir() or not out.suffix

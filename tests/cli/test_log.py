@@ -1,6 +1,7 @@
 """`openloop log`, and `--log` of `render`."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -109,3 +110,20 @@ def test_watch_logs_each_report_once(tmp_path, monkeypatch):
         assert found.exit_code == 0, found.output
     rendered = len(list((tmp_path / "all").glob("*.metrics.json")))
     assert len(steps(tmp_path / "log")) == rendered > 0
+
+
+def test_a_comparison_logs_what_it_measured_and_what_it_was_given(metrics, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    later = tree_of({"image": errors(seed=1)})
+    later["checkpoint"]["step"] = 2000
+    write_metrics(tmp_path / "b.metrics.json", later)
+    found = invoke("compare", metrics, "b.metrics.json", "--log", "jsonl:log")
+    assert found.exit_code == 0, found.output
+    assert steps(tmp_path / "log") == [1000, 2000]
+    shutil.copytree(PROPRIO, tmp_path / "other")
+    words = ["compare", PROPRIO, "other", "--replay", PROPRIO, *RENDER[2:6]]
+    found = invoke(*words, "--log", "jsonl:more")
+    assert "let --out name a folder" in found.exception.hint
+    found = invoke(*words, "--out", "made", "--log", "jsonl:more")
+    assert found.exit_code == 0, found.output
+    assert len(steps(tmp_path / "more")) == len(list((tmp_path / "made").glob("*.metrics.json")))
