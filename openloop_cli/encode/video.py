@@ -41,6 +41,10 @@ _ENCODE = ["-an", "-vcodec", "libx264", "-pix_fmt", "yuv420p"]
 _ENCODE += ["-threads", "1", "-vf", _SCALE, *_COLOUR, "-movflags", "+faststart"]
 _ENCODE += ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
 
+# One palette for all frames. From every eighth it takes two thirds of the time, but lacks the
+# colours of what is seen for a moment.
+_PALETTE = "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=none"
+
 
 def write_mp4(path: Path, frames: Iterable[Array], fps: float) -> None:
     """Write a video, whole or not at all.
@@ -89,8 +93,7 @@ def gif_bytes(path: Path) -> bytes:
     Raises:
       OutputError: It cannot be read, or ffmpeg fails.
     """
-    palette = "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=none"
-    command = [_ffmpeg(), "-hide_banner", "-loglevel", "error", "-i", str(path), "-vf", palette]
+    command = [_ffmpeg(), "-hide_banner", "-loglevel", "error", "-i", str(path), "-vf", _PALETTE]
     command += ["-fps_mode", "passthrough", "-f", "gif", "-"]
     try:
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)

@@ -8,8 +8,10 @@ for ever once its thread has died of a full disk.
 import errno
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,8 @@ class TensorBoard:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
             raise self._unwritable(error) from error
+        # It takes longer than writing a report: beside the rollout, say, it costs less.
+        threading.Thread(target=_import, name="import tensorboardX", daemon=True).start()
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Adds an event for the scalars of each step, and one for every other entry; flushes."""
@@ -82,8 +86,7 @@ class TensorBoard:
             self._writer.close()
 
     def _events(self) -> Any:
-        """The file, which is begun when there is something to write: importing tensorboardX takes
-        longer than all the rest."""
+        """The file, which is begun when there is something to write."""
         if self._writer is None:
             from tensorboardX.event_file_writer import EventsWriter
 
@@ -127,6 +130,11 @@ class TensorBoard:
     def _unwritable(self, error: OSError) -> OutputError:
         reason = (error.strerror or str(error)).lower()
         return OutputError(f"{self._folder}: cannot be written: {reason}")
+
+
+def _import() -> None:
+    with suppress(Exception):  # whatever it is, it comes again when it is needed
+        import tensorboardX.event_file_writer  # noqa: F401
 
 
 def _gif_of(path: Path) -> bytes:
