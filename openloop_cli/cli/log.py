@@ -13,10 +13,13 @@ def log(metrics: o.Metrics, *, logging: o.Logging, quiet: o.Quiet = False) -> No
     Numbers and videos of each metrics.json, at its checkpoint's step.
     """
     from openloop_cli.errors import OptionError
+    from openloop_cli.results.metrics_file import read_metrics
     from openloop_cli.text import plural
 
     if not logging.log:
         raise OptionError("--log is missing", hint="such as --log tensorboard:FOLDER")
+    for path in metrics:
+        read_metrics(path)  # so that a file that is none costs no output
     with log_reports(logging) as logged:
         logged(metrics)
     if not quiet:

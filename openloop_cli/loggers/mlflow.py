@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from openloop_cli.encode.still import png_bytes
-from openloop_cli.encode.video import write_mp4
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.loggers.outputs import Tell
-from openloop_cli.loggers.pictures import pixels
+from openloop_cli.loggers.pictures import Pictures
 from openloop_cli.loggers.values import Attachment, Entry, Kind, VideoFile, kind_of
 from openloop_cli.text import clean
 
@@ -44,7 +43,7 @@ class Mlflow:
             raise OptionError(
                 "mlflow is not installed", hint="pip install 'openloop[mlflow]'"
             ) from None
-        self._tell, self._fps, self._told = tell, fps, set[str]()
+        self._pictures = Pictures("MLflow", tell, fps)
         try:
             self._client: Any = MlflowClient(target)
             self._run = os.environ.get("MLFLOW_RUN_ID") or self._begin()
@@ -80,6 +79,7 @@ class Mlflow:
     def close(self) -> None:
         """Ends the run."""
         self._client.set_terminated(self._run)
+        self._pictures.close()
 
     def _artifact(self, folder: Path, step: int, name: str, value: Any) -> Path | None:
         """A file for what is no number, named by its step."""
@@ -94,20 +94,13 @@ class Mlflow:
         if isinstance(value, str):
             (path := stem.with_suffix(".txt")).write_text(value)
             return path
-        frames = pixels(value)
+        frames = self._pictures.frames(name, value)
         if frames is None:
-            if name not in self._told:
-                self._told.add(name)
-                self._tell(
-                    f"left out of MLflow: {clean(name)!r}: no picture of one or three channels"
-                )
-        elif kind is Kind.image:
+            return None
+        if kind is Kind.image:
             (path := stem.with_suffix(".png")).write_bytes(png_bytes(frames))
             return path
-        else:
-            write_mp4(path := stem.with_suffix(".mp4"), frames, self._fps)
-            return path
-        return None
+        return self._pictures.mp4(frames).rename(stem.with_suffix(".mp4"))
 
 
 def _name(name: str) -> str:

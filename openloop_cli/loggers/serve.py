@@ -26,6 +26,7 @@ from openloop_cli import wire
 from openloop_cli.errors import OpenloopError, OptionError
 from openloop_cli.loggers.values import Attachment, Entry, VideoFile
 from openloop_cli.storage.framed import framed, messages
+from openloop_cli.text import plural
 
 _WINDOW = 16  # messages under way at one time
 _ENTRIES, _BYTES = 500, 8 << 20  # of one message, unless one value is larger
@@ -114,9 +115,10 @@ class ServeOutput:
                 self.lost += unwritten
                 self._tell(f"{self._spool.path}: cannot be written, {unwritten} messages are lost")
             if self._spool.waiting:
+                count = plural(self._spool.waiting, "message")
                 self._tell(
-                    f"{self._place}: {self._spool.waiting} messages wait in "
-                    f"{self._spool.path} for the next command that reaches it"
+                    f"{self._place}: {count} kept in {self._spool.path} for the next command that"
+                    " reaches it"
                 )
             self._spool.close()
 
@@ -153,7 +155,8 @@ class ServeOutput:
             except (OSError, OpenloopError) as error:
                 if not self._told_absent:
                     self._told_absent = True
-                    self._tell(f"{self._place}: {error}; metrics wait until it is back")
+                    reason = getattr(error, "strerror", None) or str(error)
+                    self._tell(f"{self._place}: {reason.lower()}; metrics wait until it is back")
                 with self._changed:
                     self._changed.wait_for(self._past_deadline, pause)
                 pause = min(2 * pause, 2.0)

@@ -1,16 +1,14 @@
 """`trackio:PROJECT[/RUN]`: trackio's local database. Steps may come in any order."""
 
 import sys
-import tempfile
 from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
-from openloop_cli.encode.video import write_mp4
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.loggers.outputs import Tell
-from openloop_cli.loggers.pictures import pixels
+from openloop_cli.loggers.pictures import Pictures
 from openloop_cli.loggers.values import Attachment, Entry, Kind, VideoFile, kind_of, rows
 from openloop_cli.text import clean
 
@@ -36,8 +34,7 @@ class Trackio:
                 "trackio is not installed", hint="pip install 'openloop[trackio]'"
             ) from None
         self._trackio: Any = trackio
-        self._tell, self._fps, self._told = tell, fps, set[str]()
-        self._folder = tempfile.TemporaryDirectory()
+        self._pictures = Pictures("trackio", tell, fps)
         project, _, run = target.partition("/")
         try:
             with redirect_stdout(sys.stderr):  # it greets on stdout
@@ -65,7 +62,7 @@ class Trackio:
         """Ends the run."""
         with redirect_stdout(sys.stderr):
             self._run.finish()
-        self._folder.cleanup()
+        self._pictures.close()
 
     def _value(self, name: str, value: Any) -> Any:
         kind = kind_of(value)
@@ -77,20 +74,12 @@ class Trackio:
             return self._video(value.path)
         if kind is Kind.vector or isinstance(value, Attachment):
             return None
-        frames = pixels(value)
+        frames = self._pictures.frames(name, value)
         if frames is None:
-            if name not in self._told:
-                self._told.add(name)
-                self._tell(
-                    f"left out of trackio: {clean(name)!r}: no picture of one or three channels"
-                )
             return None
         if kind is Kind.image:
             return self._trackio.Image(frames)
-        number = len(list(Path(self._folder.name).iterdir()))
-        path = Path(self._folder.name) / f"{number}.mp4"
-        write_mp4(path, frames, self._fps)
-        return self._video(path)
+        return self._video(self._pictures.mp4(frames))
 
     def _video(self, path: Path) -> Any:
         return self._trackio.Video(str(path), format=path.suffix[1:].lower())

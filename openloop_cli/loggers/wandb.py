@@ -7,17 +7,15 @@ attached as HTML.
 """
 
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from openloop_cli.encode.video import write_mp4
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.loggers.outputs import Tell
-from openloop_cli.loggers.pictures import pixels
+from openloop_cli.loggers.pictures import Pictures
 from openloop_cli.loggers.values import Attachment, Entry, Kind, VideoFile, kind_of, rows
 from openloop_cli.text import clean
 
@@ -45,9 +43,7 @@ class Wandb:
                 "W&B needs wandb, which is not installed", hint="pip install 'openloop[wandb]'"
             ) from None
         self._wandb: Any = wandb
-        self._tell, self._fps, self._told = tell, fps, set[str]()
-        # Videos are read when W&B gets to them.
-        self._folder = tempfile.TemporaryDirectory()
+        self._pictures = Pictures("W&B", tell, fps)
         project, _, run = target.partition("/")
         try:
             self._run = wandb.init(
@@ -73,7 +69,7 @@ class Wandb:
     def close(self) -> None:
         """Ends the run."""
         self._run.finish()
-        self._folder.cleanup()
+        self._pictures.close()
 
     def _value(self, name: str, value: Any) -> Any:
         kind = kind_of(value)
@@ -89,18 +85,12 @@ class Wandb:
             return self._wandb.Html(str(value.path)) if html else None
         if isinstance(value, VideoFile):
             return self._video(value.path)
-        frames = pixels(value)
+        frames = self._pictures.frames(name, value)
         if frames is None:
-            if name not in self._told:
-                self._told.add(name)
-                self._tell(f"left out of W&B: {clean(name)!r}: no picture of one or three channels")
             return None
         if kind is Kind.image:
             return self._wandb.Image(frames)
-        number = len(list(Path(self._folder.name).iterdir()))
-        path = Path(self._folder.name) / f"{number}.mp4"
-        write_mp4(path, frames, self._fps)
-        return self._video(path)
+        return self._video(self._pictures.mp4(frames))
 
     def _video(self, path: Path) -> Any:
         return self._wandb.Video(str(path), format=path.suffix[1:].lower())

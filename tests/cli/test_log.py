@@ -65,6 +65,13 @@ def test_wrong_options(metrics, tmp_path, monkeypatch, words, code, said):
         assert found.exit_code == code
 
 
+def test_a_file_that_is_none_costs_no_output(metrics, tmp_path):
+    (tmp_path / "bad.json").write_text("[]")
+    found = invoke("log", metrics, tmp_path / "bad.json", "--log", f"jsonl:{tmp_path / 'log'}")
+    assert "not a metrics.json" in found.exception.message
+    assert not (tmp_path / "log").exists()
+
+
 def test_a_render_is_a_render_and_then_a_log(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = invoke(*RENDER, "--out", "a.mp4", "--log", "jsonl:log", "--log", "scope:log")

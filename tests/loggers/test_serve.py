@@ -46,7 +46,7 @@ def test_what_waits_while_no_server_is_there_goes_to_disk_and_comes_later(tmp_pa
     for n in range(50):
         first.write([(n, "a", float(n))])
     first.close()
-    assert "wait in" in told[-1]
+    assert "kept in" in told[-1]
     assert "50 messages" in told[-1]
     with serving(tmp_path / "server", port=port) as running:
         second = ServeOutput("127.0.0.1", port, folder=tmp_path / "spool")
