@@ -13,8 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from openloop_cli.errors import OutputError
-from openloop_cli.loggers.outputs import Tell
+from openloop_cli.loggers.outputs import Tell, unwritable
 from openloop_cli.loggers.values import Entry, Kind, kind_of, rows
 
 SCORE = "episode/score"
@@ -64,8 +63,7 @@ class Jsonl:
             with path.open("a+b", buffering=0) as file:
                 _write_whole(file, data)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise OutputError(f"{path}: cannot be written: {reason}") from error
+            raise unwritable(path, error) from error
 
 
 def _write_whole(file: BinaryIO, data: bytes) -> None:

@@ -73,7 +73,6 @@ class Logger:
         # Re-entrant: a signal may come while it is held, and its handler closes us.
         self._lock = threading.RLock()
         self._pending: list[Entry] = []
-        self._lanes: list[_Lane] = []
         self._open = True
         made = [(_name(x), make_output(x, tell) if isinstance(x, str) else x) for x in outputs]
         self._lanes = [_Lane(name, output, queue_bytes, tell) for name, output in made]
@@ -182,7 +181,7 @@ def make_logger(
 class _Lane:
     """One output, its queue and its thread."""
 
-    def __init__(self, name: str, output: Output, most: int, tell: Callable[[str], None]) -> None:
+    def __init__(self, name: str, output: Output, most: int, tell: Tell) -> None:
         self.name = name
         self._output = output
         self._most = most

@@ -16,7 +16,7 @@ from openloop_cli.results.entries import part
 
 Tree = Mapping[str, Any]
 
-VIDEOS = (".mp4", ".gif")
+VIDEOS, PAGES = (".mp4", ".gif"), (".html",)
 _HEADS = ("reward", "continue", "value")
 _ENTROPIES = ("dyn_ent", "rep_ent")
 # A curve is a vector; steps without a number would make it another one.
@@ -60,10 +60,9 @@ def report_metrics(
     for name, count in part(checkpoint, "counters").items():
         _put(found, f"counters/{name}", count)
     found |= dict(_videos(tree, folder, tell))
-    page = part(tree, "files").get("page")
-    if isinstance(page, str) and Path(page).name == page and page.endswith(".html"):
-        # It was written beside the metrics.json; it may have been left behind since.
-        found |= {"report/page": Attachment(folder / page)} if (folder / page).is_file() else {}
+    page = _beside(folder, part(tree, "files").get("page"), PAGES)
+    if page and page.is_file():
+        found["report/page"] = Attachment(page)
     return found
 
 
@@ -151,14 +150,20 @@ def _curve(found: dict[str, Any], name: str, series: Tree) -> None:
 
 def _videos(tree: Tree, folder: Path, tell: Tell) -> Iterator[tuple[str, VideoFile]]:
     for what, name in part(tree, "files").items():
-        if not what.startswith("video/") or not isinstance(name, str):
-            continue
-        # A name that leads elsewhere would copy whatever lies there.
-        path = folder / name
-        if Path(name).name != name or path.suffix.lower() not in VIDEOS:
+        path = _beside(folder, name, VIDEOS) if what.startswith("video/") else None
+        if path is None:
             continue
         if not path.is_file():
             tell(f"{path}: the video of this report is gone, its numbers are logged")
             continue
         key = what.removeprefix("video/")
         yield f"report/openloop/{key}", VideoFile(path)
+
+
+def _beside(folder: Path, name: Any, endings: Sequence[str]) -> Path | None:
+    """The file of that name in the folder; None for a name that leads elsewhere, which would log
+    whatever lies there, or is of another kind."""
+    if not isinstance(name, str) or Path(name).name != name:
+        return None
+    path = folder / name
+    return path if path.suffix.lower() in endings else None

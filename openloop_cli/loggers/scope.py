@@ -22,7 +22,7 @@ import numpy as np
 from openloop_cli.encode.still import png_bytes
 from openloop_cli.encode.video import mp4_bytes
 from openloop_cli.errors import OutputError
-from openloop_cli.loggers.outputs import Tell
+from openloop_cli.loggers.outputs import Tell, unwritable
 from openloop_cli.loggers.pictures import pixels
 from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of
 from openloop_cli.storage.atomic import write_bytes
@@ -55,7 +55,7 @@ class Scope:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable(self._folder, error) from error
+            raise unwritable(self._folder, error) from error
         for path in self._folder.iterdir():
             self._kinds[path.stem] = path.suffix[1:]
 
@@ -111,7 +111,7 @@ class Scope:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise _unwritable(folder, error) from error
+            raise unwritable(folder, error) from error
         write(folder / f"{step:020d}-{mark.hex()}.{ending}")
         _append(folder / "index", _ENTRY.pack(step, mark))
 
@@ -144,8 +144,4 @@ def _append(path: Path, rows: bytes) -> None:
                 file.truncate(end)
                 raise OutputError(f"{path}: the disk is full")
     except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}")
+        raise unwritable(path, error) from error

@@ -23,7 +23,7 @@ from openloop_cli.encode.animation import MOST_FPS, write_gif
 from openloop_cli.encode.still import png_bytes
 from openloop_cli.encode.video import gif_bytes
 from openloop_cli.errors import OptionError, OutputError
-from openloop_cli.loggers.outputs import Tell
+from openloop_cli.loggers.outputs import Tell, unwritable
 from openloop_cli.loggers.pictures import pixels
 from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of, rows
 from openloop_cli.text import clean
@@ -58,7 +58,7 @@ class TensorBoard:
             if not os.access(folder, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(folder, error) from error
         # It takes longer than writing a report: beside the rollout, say, it costs less.
         threading.Thread(target=_import, name="import tensorboardX", daemon=True).start()
 
@@ -78,7 +78,7 @@ class TensorBoard:
                     events.write_event(Event(wall_time=now, step=step, summary=summary))
             events.flush()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise unwritable(self._folder, error) from error
 
     def close(self) -> None:
         """Closes the file."""
@@ -126,10 +126,6 @@ class TensorBoard:
                 )
             return None
         return {"height": height, "width": width, "colorspace": 3, "encoded_image_string": data}
-
-    def _unwritable(self, error: OSError) -> OutputError:
-        reason = (error.strerror or str(error)).lower()
-        return OutputError(f"{self._folder}: cannot be written: {reason}")
 
 
 def _import() -> None:
