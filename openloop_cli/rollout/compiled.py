@@ -32,6 +32,10 @@ Tree = Any
 """Nested dictionaries whose leaves are places in a list: a program's results."""
 
 _COMPILED: dict[Any, Compiled] = {}
+# On GPUs XLA times dozens of Triton kernels for every matrix product before it picks one, or the
+# library's. On an H200 that took 98 s of a cold render, 18.7 s without (jax 0.11.2); which kernel
+# wins, and with it the last digits, would also differ from run to run.
+_GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
 # All that a program's outcome depends on and its arguments do not show.
 _SOURCES = ("models/**/*.py", "rollout/*.py", "config/*.py", "arrays.py", "spaces.py")
 
@@ -54,7 +58,7 @@ def compiled(
         keep = keep and not jax.config.values.get("jax_compilation_cache_dir")
 
         def compile_it() -> Compiled:
-            made: Compiled = program.lower(*row, **options).compile()
+            made = _compile(program.lower(*row, **options), model.devices[0])
             if keep:
                 _keep(name, made)
             return made
@@ -62,6 +66,19 @@ def compiled(
         kept = _read(name, model.devices[0]) if keep else None
         _COMPILED[key] = _Kept(kept, compile_it) if kept else compile_it()
     return _COMPILED[key]
+
+
+def _compile(lowered: Any, device: Any) -> Compiled:
+    made: Compiled
+    if device.platform == "gpu":
+        try:
+            made = lowered.compile(_GPU_OPTIONS)
+            return made
+        except RuntimeError as error:
+            if "compile option" not in str(error):  # else: an XLA that no longer knows it
+                raise
+    made = lowered.compile()
+    return made
 
 
 class _Kept:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -107,3 +108,38 @@ def test_where_jax_has_a_cache_of_its_own(tmp_path):
         assert kept() == []
     finally:
         jax.config.update("jax_compilation_cache_dir", before)
+
+
+class Lowered:
+    """Stands in for a lowered program; XLA knows the options or does not."""
+
+    def __init__(self, error=None):
+        self.error, self.options = error, []
+
+    def compile(self, options=None):
+        self.options.append(options)
+        if options and self.error:
+            raise self.error
+        return "compiled"
+
+
+GPU = SimpleNamespace(platform="gpu")
+
+
+def test_options_for_a_gpu_are_ones_that_this_xla_knows():
+    lowered = program.lower(*ROW)
+    lowered.compile(compiled._GPU_OPTIONS)
+    asked = Lowered()
+    assert compiled._compile(asked, GPU) == "compiled"
+    assert asked.options == [compiled._GPU_OPTIONS]
+    elsewhere = Lowered()
+    assert compiled._compile(elsewhere, SimpleNamespace(platform="cpu")) == "compiled"
+    assert elsewhere.options == [None]
+
+
+def test_an_xla_without_those_options_compiles_all_the_same():
+    unknown = Lowered(RuntimeError("INVALID_ARGUMENT: No such compile option: 'xla_gpu_x'"))
+    assert compiled._compile(unknown, GPU) == "compiled"
+    assert unknown.options == [compiled._GPU_OPTIONS, None]
+    with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
+        compiled._compile(Lowered(RuntimeError("RESOURCE_EXHAUSTED: out of memory")), GPU)
