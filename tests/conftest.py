@@ -4,6 +4,8 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,10 +16,26 @@ ROOT = Path(__file__).resolve().parents[1]
 # Most of the tests' time is compilation, and quick code is as right as fast code. What is compared
 # with the reference is compiled as users compile it: see `compiled_in_full`.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+# Without optimizations this halves the compiler's time.
+QUICK = "--xla_cpu_use_fusion_emitters=false"
 
 # A shell lets its background jobs ignore Ctrl-C, and theirs; tests send it to what they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """`QUICK` for this process, its workers and what they start, if this XLA knows it.
+
+    XLA ends a process that names a flag that it does not know, so another one tries it.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    flags = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
+    command = [sys.executable, "-c", "import jax; jax.local_devices()"]
+    tried = subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True)
+    if tried.returncode == 0:
+        os.environ["XLA_FLAGS"] = flags
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -94,16 +112,10 @@ def made_once(tmp_path_factory, name: str, make: Callable[[Path], None]) -> Path
 @pytest.fixture(scope="module")
 def compiled_in_full() -> Iterator[None]:
     """With all optimizations."""
-    import jax
+    from tests.compilation import optimized
 
-    from openloop_cli.rollout import compiled
-
-    for unoptimized in (False, True):
-        jax.config.update("jax_disable_most_optimizations", unoptimized)
-        jax.clear_caches()
-        compiled._COMPILED.clear()
-        if not unoptimized:
-            yield
+    with optimized(True):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ to 1e-4 of the value all the same; on another, two such units are allowed. The a
 fixtures are well conditioned, and the allowance vanishes there.
 """
 
+from contextlib import AbstractContextManager
 from functools import cache
 
 import jax
@@ -20,6 +21,7 @@ from openloop_cli.models.dreamerv3.encoder import encode
 from openloop_cli.models.dreamerv3.inputs import model_inputs
 from openloop_cli.models.model import on_device
 from openloop_cli.rollout.result import OpenLoop
+from tests.compilation import optimized
 from tests.golden import FIXTURES, RUNS, Case, architecture_case, genuine, run_case
 
 ARCHITECTURES = sorted(path.stem for path in (FIXTURES / "architectures").glob("*.npz"))
@@ -32,20 +34,20 @@ def rolled_out(name: str) -> tuple[Case, OpenLoop]:
         case = architecture_case(FIXTURES / "architectures" / f"{name}.npz")
     else:
         case = run_case(*genuine(name))
-    # Two dozen architectures compiled in full would be a quarter of all tests' time. What they
-    # share with the genuine runs, all but a few formulas, is optimized there.
-    jax.config.update("jax_disable_most_optimizations", name in ARCHITECTURES)
-    try:
+    with as_users_compile(name):
         return case, case.roll_out(latents="mode", evaluate=True)
-    finally:
-        jax.config.update("jax_disable_most_optimizations", False)
+
+
+def as_users_compile(name: str) -> AbstractContextManager[None]:
+    """Genuine runs are. Two dozen architectures would be a quarter of all tests' time: what they
+    share with genuine runs, all but a few formulas, is optimized there."""
+    return optimized(name not in ARCHITECTURES)
 
 
 def is_low(case: Case) -> bool:
     return case.model.config.compute_dtype in LOW_PRECISION
 
 
-pytestmark = pytest.mark.usefixtures("compiled_in_full")
 cases = pytest.mark.parametrize("name", [*RUNS, *ARCHITECTURES])
 
 
@@ -185,7 +187,8 @@ def test_grid(name: str) -> None:
 def test_plain_rollout_is_the_evaluated_one(name: str) -> None:
     """Leaving the evaluation out changes no prediction."""
     case, loop = rolled_out(name)
-    plain = case.roll_out(latents="mode")
+    with as_users_compile(name):
+        plain = case.roll_out(latents="mode")
     np.testing.assert_allclose(plain.model.deter, loop.model.deter, atol=1e-6)
     for key in loop.image_keys:
         ours, theirs = (to_levels(x.model.prediction[key]).astype(int) for x in (plain, loop))

@@ -6,8 +6,6 @@ import pytest
 from openloop_cli.measures import metrics
 from tests.golden import genuine, run_case
 
-pytestmark = pytest.mark.usefixtures("compiled_in_full")
-
 DRAWS = 32
 IMAGE_RUNS = ("context5", "crafter_bf16", "crafter_f32", "dummy_f32", "strided")
 

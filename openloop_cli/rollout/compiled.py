@@ -35,7 +35,7 @@ _COMPILED: dict[Any, Compiled] = {}
 # On GPUs XLA times dozens of Triton kernels for every matrix product before it picks one, or the
 # library's. On an H200 that took 98 s of a cold render, 18.7 s without (jax 0.11.2); which kernel
 # wins, and with it the last digits, would also differ from run to run.
-_GPU_OPTIONS = {"xla_gpu_enable_triton_gemm": False}
+_OPTIONS = {"gpu": {"xla_gpu_enable_triton_gemm": False}}
 # All that a program's outcome depends on and its arguments do not show.
 _SOURCES = ("models/**/*.py", "rollout/*.py", "config/*.py", "arrays.py", "spaces.py")
 
@@ -70,12 +70,12 @@ def compiled(
 
 def _compile(lowered: Any, device: Any) -> Compiled:
     made: Compiled
-    if device.platform == "gpu":
+    if options := _OPTIONS.get(device.platform):
         try:
-            made = lowered.compile(_GPU_OPTIONS)
+            made = lowered.compile(options)
             return made
         except RuntimeError as error:
-            if "compile option" not in str(error):  # else: an XLA that no longer knows it
+            if "compile option" not in str(error):  # else: this XLA does not know it
                 raise
     made = lowered.compile()
     return made

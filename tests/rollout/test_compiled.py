@@ -128,10 +128,10 @@ GPU = SimpleNamespace(platform="gpu")
 
 def test_options_for_a_gpu_are_ones_that_this_xla_knows():
     lowered = program.lower(*ROW)
-    lowered.compile(compiled._GPU_OPTIONS)
+    lowered.compile(compiled._OPTIONS["gpu"])
     asked = Lowered()
     assert compiled._compile(asked, GPU) == "compiled"
-    assert asked.options == [compiled._GPU_OPTIONS]
+    assert asked.options == [compiled._OPTIONS["gpu"]]
     elsewhere = Lowered()
     assert compiled._compile(elsewhere, SimpleNamespace(platform="cpu")) == "compiled"
     assert elsewhere.options == [None]
@@ -140,6 +140,6 @@ def test_options_for_a_gpu_are_ones_that_this_xla_knows():
 def test_an_xla_without_those_options_compiles_all_the_same():
     unknown = Lowered(RuntimeError("INVALID_ARGUMENT: No such compile option: 'xla_gpu_x'"))
     assert compiled._compile(unknown, GPU) == "compiled"
-    assert unknown.options == [compiled._GPU_OPTIONS, None]
+    assert unknown.options == [compiled._OPTIONS["gpu"], None]
     with pytest.raises(RuntimeError, match="RESOURCE_EXHAUSTED"):
         compiled._compile(Lowered(RuntimeError("RESOURCE_EXHAUSTED: out of memory")), GPU)
