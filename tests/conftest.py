@@ -19,6 +19,9 @@ os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 # Without optimizations this halves the compiler's time.
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 
+# Several test processes share the cores: threads of each would only wait for those of the others.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # A shell lets its background jobs ignore Ctrl-C, and theirs; tests send it to what they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
