@@ -78,6 +78,14 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def priority() -> Iterator[None]:
+    """`watch` in a test's own process would lower it for all tests that follow."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "setpriority", lambda *_: None, raising=False)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def compiled_programs(tmp_path_factory) -> Iterator[None]:
     """One compilation cache for all processes of this test run, and none of the user's own.
 

@@ -145,7 +145,14 @@ def batch(
         shard_items,
     )
 
-    settings = o.settings(windows, details, rollout, pictures, redact=folder.redact)
+    settings = o.settings(
+        windows,
+        details,
+        rollout,
+        pictures,
+        redact=folder.redact,
+        recorded=bool(logging.log),
+    )
     sources, notes = _sources(names or [], replay or [], runs)
     job = BatchJob(
         sources=tuple(sources),

@@ -93,7 +93,13 @@ def compare(
         raise OptionError(f"--against {against}: expected one of {named}")
     job = ComparisonJob(
         sources=tuple(sources),
-        settings=o.settings(windows, rollout, pictures, replay=tuple(replay or ())),
+        settings=o.settings(
+            windows,
+            rollout,
+            pictures,
+            replay=tuple(replay or ()),
+            recorded=bool(logging.log),
+        ),
         against=sources.index(against) if against is not None else 0,
         allow_different=allow_different,
         out=out,

@@ -78,7 +78,14 @@ def watch(
     job = WatchJob(
         run=run,
         replay=tuple(replay or (run,)),
-        settings=o.settings(windows, details, rollout, pictures, redact=folder.redact),
+        settings=o.settings(
+            windows,
+            details,
+            rollout,
+            pictures,
+            redact=folder.redact,
+            recorded=bool(logging.log),
+        ),
         folder=folder.out_dir,
         kind=f".{folder.format}",
         page=folder.report,

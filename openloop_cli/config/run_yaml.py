@@ -67,12 +67,14 @@ def parse_config(tree: Mapping[str, Any], notes: list[str]) -> RunConfig:
         compute_dtype=_typed(jax.get("compute_dtype", "bfloat16"), str, "jax.compute_dtype"),
     )
     check_settings(model)
+    replay_context = _typed(tree.get("replay_context", 1), int, "replay_context")
     return RunConfig(
         model=model,
-        replay_context=_typed(tree.get("replay_context", 1), int, "replay_context"),
+        replay_context=replay_context,
         report_length=_typed(tree.get("report_length", 32), int, "report_length"),
         task=_typed(tree.get("task") or "", str, "task"),
         action_repeat=action_repeat(tree),
+        item_length=_item_length(tree, replay_context),
     )
 
 
@@ -84,6 +86,15 @@ def action_repeat(tree: Mapping[str, Any]) -> int | None:
     for name in (str(tree.get("task") or "").partition("_")[0], "repeat"):
         found = found.get(name) if isinstance(found, Mapping) else None
     return found if type(found) is int and 0 < found < 1 << 31 else None
+
+
+def _item_length(tree: Mapping[str, Any], replay_context: int) -> int | None:
+    """As the reference's main.py computes it: `batch_length` · `consec_train` + replay context."""
+    length, times = tree.get("batch_length"), tree.get("consec_train", 1)
+    if type(length) is not int or type(times) is not int:
+        return None
+    steps = length * times + replay_context
+    return steps if 0 < steps < 1 << 31 else None
 
 
 Config = TypeVar("Config", EncoderConfig, RSSMConfig, DecoderConfig, HeadConfig)

@@ -110,6 +110,8 @@ class RunConfig:
 
     Attributes:
       action_repeat: Environment steps that a recorded step takes; None where unknown.
+      item_length: Steps of what the trainer samples from the replay, replay context included; None
+        where unknown.
       source: The config.yaml, or None when everything came from the parameters.
       notes: What was assumed or ignored, a line each, to be printed and recorded.
     """
@@ -119,6 +121,7 @@ class RunConfig:
     report_length: int = 32
     task: str = ""
     action_repeat: int | None = None
+    item_length: int | None = None
     name: str = ""
     source: Path | None = None
     notes: tuple[str, ...] = ()

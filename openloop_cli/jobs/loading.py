@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from openloop_cli.arrays import Params
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.encode.animation import MOST_FPS
 from openloop_cli.errors import ConfigError, MetricsError, OptionError
+from openloop_cli.jobs.recorded import recorded
 from openloop_cli.jobs.sources import own_run
 from openloop_cli.replay import Choice, Replay, Windows, is_window_id, open_replay
 from openloop_cli.results import metrics_file
@@ -46,6 +48,7 @@ class ReportJob:
         watched.
       report: The page. None writes one next to a video or still if `page`, else none.
       redact: Results name no folders.
+      recorded: Also tell what the run recorded of itself (`jobs.recorded`), which a log shows.
     """
 
     checkpoint: Path
@@ -74,6 +77,7 @@ class ReportJob:
     device: str | None = None
     dtype: str | None = None
     cache: bool = True
+    recorded: bool = False
 
     def __post_init__(self) -> None:
         """Text may stand for a path, and then be an address too."""
@@ -91,6 +95,7 @@ class Loaded:
       choice: How the windows were chosen; None when they were given.
       params: Of the world model alone.
       context: Context steps, of `length`.
+      recorded: What the run recorded of itself, where the job asks for it.
     """
 
     run: Run
@@ -99,6 +104,7 @@ class Loaded:
     params: Params
     context: int
     notes: tuple[str, ...] = ()
+    recorded: Mapping[str, Any] | None = None
 
     @property
     def length(self) -> int:
@@ -187,7 +193,8 @@ def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded
         choice, windows = _read_windows(job, run)
     params = run.read_params()
     notes = [*_not_finite_params(params), *_not_finite_data(run, windows)]
-    return Loaded(run, choice, windows, params, context, tuple(notes))
+    found = recorded(run, params) if job.recorded else None
+    return Loaded(run, choice, windows, params, context, tuple(notes), found)
 
 
 def check_job(job: ReportJob) -> None:

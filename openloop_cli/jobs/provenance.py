@@ -61,6 +61,7 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
         },
         "notes": [shown_text(note, redact=job.redact) for note in notes],
         "definitions": DEFINITIONS,
+        **({"recorded": dict(loaded.recorded)} if loaded.recorded else {}),
     }
 
 

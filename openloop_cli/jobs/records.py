@@ -32,7 +32,7 @@ VERSION = 1
 BESIDE = ("metrics", "windows")
 # What changes no result but its last digits (where it was computed), or is told by the checkpoint's
 # own identity or the remembered windows.
-_NO_OPTIONS = ("checkpoint", "config", "cache", "device", "windows")
+_NO_OPTIONS = ("checkpoint", "config", "cache", "device", "windows", "recorded")
 
 Identity = Mapping[str, Any]
 

@@ -32,6 +32,7 @@ from openloop_cli.storage import place
 from openloop_cli.storage.atomic import check_writable
 
 if TYPE_CHECKING:
+    from openloop_cli.loggers.usage import Usage
     from openloop_cli.page import Media
     from openloop_cli.reporting import Report
     from openloop_cli.rollout.result import OpenLoop
@@ -59,12 +60,14 @@ class RolledOut:
       provenance: Where its numbers come from, the first part of the metrics tree.
       numbers: The other part, and how many seconds it took.
       media: What moves on the page, None without one, and how many seconds it took.
+      usage: What measures the process, for a log.
     """
 
     report: "Report"
     provenance: Mapping[str, Any]
     numbers: "Future[tuple[dict[str, Any], float]]"
     media: "Future[tuple[Media | None, float]]"
+    usage: "Usage | None"
 
 
 @dataclass
@@ -157,6 +160,7 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     from openloop_cli.rollout.roll_out import roll_out
 
     run = loaded.run
+    usage = _usage() if job.recorded else None
     with clock.stage("roll out", 0.25):
         model = place_model(loaded.params, run.config.model, run.spaces, device=job.device)
         loop = roll_out(
@@ -176,7 +180,14 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     numbers = pool.submit(_timed, lambda: report.tree)
     media = pool.submit(_timed, lambda: _media(report, job.fps) if job.report else None)
     pool.shutdown(wait=False)
-    return RolledOut(report, provenance(job, loaded, model.device_name), numbers, media)
+    told = provenance(job, loaded, model.device_name)
+    return RolledOut(report, told, numbers, media, usage)
+
+
+def _usage() -> "Usage":
+    from openloop_cli.loggers.usage import Usage
+
+    return Usage()
 
 
 def _not_finite(loop: "OpenLoop", run: Run) -> Iterator[str]:
@@ -216,7 +227,10 @@ def _measured(rolled_out: RolledOut, clock: Clock, done: float) -> dict[str, Any
     with clock.stage("measure", done):
         numbers, seconds = rolled_out.numbers.result()
     clock.seconds["measure"] = seconds
-    return {**rolled_out.provenance, **numbers}
+    tree = {**rolled_out.provenance, **numbers}
+    if rolled_out.usage:
+        tree["recorded"] = tree["recorded"] | {"usage": rolled_out.usage.stats()}
+    return tree
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -7,7 +7,7 @@ glob of those. A name that leads nowhere stays in the list and fails in its turn
 import csv
 import glob
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -121,14 +121,20 @@ def own_run(checkpoint: Path) -> Path:
     Raises:
       ReplayError: There is none.
     """
-    start = absolute(checkpoint)
-    for folder in (start, *list(start.parents)[:_LEVELS]):
+    for folder in above(checkpoint):
         # The script `parallel` saves the replay's own state as ckpt/replay.
         if folder.name != "ckpt" and (folder / "replay").is_dir():
             return folder
     raise ReplayError(
         f"{checkpoint}: no folder above it has a replay", hint="name the replay, or the run folder"
     )
+
+
+def above(checkpoint: Path) -> Iterator[Path]:
+    """What was named as a checkpoint, and the folders above it up to where its run can lie."""
+    start = absolute(checkpoint)
+    yield start
+    yield from list(start.parents)[:_LEVELS]
 
 
 def absolute(path: Path) -> Path:

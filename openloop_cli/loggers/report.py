@@ -13,6 +13,7 @@ from openloop_cli.loggers.outputs import Tell
 from openloop_cli.loggers.values import Attachment, VideoFile
 from openloop_cli.quantities import SHOWN_METRIC
 from openloop_cli.results.entries import part
+from openloop_cli.text import clean
 
 Tree = Mapping[str, Any]
 
@@ -60,6 +61,8 @@ def report_metrics(
     for name, count in part(checkpoint, "counters").items():
         _put(found, f"counters/{name}", count)
     found |= dict(_videos(tree, folder, tell))
+    found |= dict(_recorded(part(tree, "recorded")))
+    found |= dict(_times(tree))
     page = _beside(folder, part(tree, "files").get("page"), PAGES)
     if page and page.is_file():
         found["report/page"] = Attachment(page)
@@ -125,6 +128,47 @@ class ReportLog:
         found = report_metrics(tree, path.parent, multiplier=logger.multiplier, tell=self._tell)
         logger.add({**found, "report/metrics": Attachment(path)}, prefix)
         logger.write()
+
+
+def _recorded(recorded: Tree) -> Iterator[tuple[str, Any]]:
+    """What the run recorded of itself, where the report was made to be logged."""
+    replay = part(recorded, "replay")
+    for name in ("items", "chunks", "streams"):
+        yield from _number(f"replay/{name}", replay.get(name))
+    for name, size in (("disk_gb", "bytes"), ("ram_gb", "bytes_in_memory")):
+        yield from _number(f"replay/{name}", replay.get(size), 1 / 1024**3)
+    episodes = part(recorded, "episodes")
+    for name in ("score", "length", "complete", "incomplete"):
+        yield from _number(f"episode/{name}", episodes.get(name))
+    yield from _number("epstats/reward_rate", episodes.get("reward_rate"))
+    if modules := part(recorded, "modules"):
+        yield "report/params/summary", _summary(modules)
+    for name, value in part(recorded, "train", "metrics").items():
+        yield from _number(name, value)
+    for name, value in part(recorded, "usage").items():
+        yield from _number(f"usage/{name}", value)
+
+
+def _summary(modules: Tree) -> str:
+    """Parameters of each module, the largest first."""
+    counts = {clean(name): count for name, count in modules.items() if type(count) is int}
+    order = sorted(counts, key=lambda name: -counts[name])
+    return "\n".join(f"{counts[name]:12,d} {name}" for name in order)
+
+
+def _times(tree: Tree) -> Iterator[tuple[str, float]]:
+    """Seconds of each stage, and steps of windows in a second of the rollout."""
+    for name, seconds in part(tree, "timings").items():
+        yield from _number(f"timers/{name.replace(' ', '_')}", seconds)
+    rollout, seconds = part(tree, "rollout"), part(tree, "timings").get("roll out")
+    windows, length = rollout.get("windows"), rollout.get("length")
+    if isinstance(windows, list) and type(length) is int and type(seconds) is float and seconds:
+        yield "fps/report", len(windows) * length / seconds
+
+
+def _number(name: str, value: Any, factor: float = 1) -> Iterator[tuple[str, float]]:
+    if type(value) in (int, float):
+        yield name, value * factor if factor != 1 else value
 
 
 def _step(tree: Tree) -> int | None:

@@ -11,6 +11,7 @@ from openloop_cli.replay.choose import Choice, choose_windows
 from openloop_cli.replay.episodes import count_windows, episode_lengths
 from openloop_cli.replay.index import KeyInfo, Replay, open_replay
 from openloop_cli.replay.names import ChunkInfo
+from openloop_cli.replay.scores import Scores, episode_scores
 from openloop_cli.replay.summary import ReplaySummary, summarize
 from openloop_cli.replay.windows import (
     Windows,
@@ -26,11 +27,13 @@ __all__ = [
     "KeyInfo",
     "Replay",
     "ReplaySummary",
+    "Scores",
     "Windows",
     "choose_and_read",
     "choose_windows",
     "count_windows",
     "episode_lengths",
+    "episode_scores",
     "is_window_id",
     "open_replay",
     "parse_window",

@@ -45,11 +45,14 @@ def test_every_name_is_in_the_table_and_every_line_of_it_is_emitted(report, tmp_
     from openloop_cli.jobs.report import run_job
 
     # A genuine run's report has all names, but skill only where something moves.
-    run = ROOT / "tests" / "fixtures" / "dmc_proprio"
-    made = run_job(ReportJob(run, out=tmp_path / "b.mp4", num_windows=3, length=8, page=True))
-    names = {*report_metrics(made.metrics, tmp_path), *report_metrics(report, tmp_path)}
-    rows = re.findall(r"^\| `((?:report|counters)/[^`]+)`", TABLE, flags=re.MULTILINE)
-    forms = [re.compile(re.sub(r"<\w+>", "[^/]+(/a)?", row)) for row in rows]
+    run = ROOT / "tests" / "fixtures" / "genuine" / "runs" / "dummy_f32"
+    job = ReportJob(run, out=tmp_path / "b.mp4", num_windows=3, length=8, page=True, recorded=True)
+    made = copy.deepcopy(run_job(job).metrics)
+    made["recorded"]["usage"] |= {"nvml/compute/gpu0": 0.5, "nvml/memory/gpu0": 0.5}
+    names = {*report_metrics(made, tmp_path), *report_metrics(report, tmp_path)}
+    assert {"train/loss/dyn", "replay/items", "episode/score", "timers/roll_out"} <= names
+    rows = re.findall(r"^\| `(\w+/[^`]+)`", TABLE, flags=re.MULTILINE)
+    forms = [re.compile(re.sub(r"<\w+>", "[^/]+(/[^/]+)*", row)) for row in rows]
     assert len(rows) > 10
     for name in names:
         assert any(form.fullmatch(name) for form in forms), name
