@@ -176,7 +176,8 @@ def batch(
 
         run = parallel_engine(rollout.device, workers)
     several = len({source.checkpoint.parent for source in sources}) > 1
-    with stopping_cleanly(), log_reports(logging, several_runs=several) as log:
+    remembering = log_reports(logging, several_runs=several, folder=job.folder)
+    with stopping_cleanly(), remembering as log:
         own = shard_items(job, plan_batch(job))
         with batch_view(len(own), quiet) as on_event:
             result = run_batch(job, logged_events(on_event, log), run)

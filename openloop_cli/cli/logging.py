@@ -9,18 +9,22 @@ from openloop_cli.cli.options import Logging
 
 if TYPE_CHECKING:
     from openloop_cli.jobs.outcome import OnEvent
+    from openloop_cli.results.outcome import Outcome
 
 Log = Callable[[Iterable[Path]], None]
 """Logs metrics.json files; nothing, without outputs."""
 
 
 @contextmanager
-def log_reports(options: Logging, *, several_runs: bool | None = None) -> Iterator[Log]:
+def log_reports(
+    options: Logging, *, several_runs: bool | None = None, folder: Path | None = None
+) -> Iterator[Log]:
     """Gives what logs reports. Its end waits for the outputs, and nothing is loaded without them.
 
     Args:
       several_runs: Put the run's name before each name; by default where the files that are logged
         together are of several runs.
+      folder: Of a batch, which remembers what was logged: an output gets each report once.
 
     Raises:
       OpenloopError: An output that cannot be used, before anything is computed; at the end, what
@@ -30,24 +34,34 @@ def log_reports(options: Logging, *, several_runs: bool | None = None) -> Iterat
         yield lambda files: None
         return
     from openloop_cli.cli.terminal import say
+    from openloop_cli.jobs.records import FOLDER
+    from openloop_cli.loggers.ledger import Ledger
     from openloop_cli.loggers.report import report_log
     from openloop_cli.results.metrics_file import read_metrics
 
     logging = report_log(
         options.log, keep=options.log_filter, multiplier=options.step_multiplier, tell=say
     )
+    ledger = Ledger(folder / FOLDER / "logged") if folder else None
     with logging as found:
-        yield lambda files: found.take(((read_metrics(x), x) for x in files), several_runs)
+        yield lambda files: found.take(((read_metrics(x), x) for x in files), several_runs, ledger)
 
 
 def logged_events(on_event: "OnEvent", log: Log) -> "OnEvent":
-    """Also logs each report that was made just now; those that were there before have been."""
+    """Also logs each report, those that were there before too: a kill may have come between."""
     from openloop_cli.jobs.outcome import Event
-    from openloop_cli.results.outcome import DONE
 
     def told(event: Event) -> None:
         on_event(event)
-        if event.outcome and event.outcome.status == DONE:
-            log([event.outcome.files["metrics"]])
+        if event.outcome:
+            log_outcome(log, event.outcome)
 
     return told
+
+
+def log_outcome(log: Log, outcome: "Outcome") -> None:
+    """Logs the report of an item that has one."""
+    from openloop_cli.results.outcome import DONE, SKIPPED
+
+    if outcome.status in (DONE, SKIPPED) and "metrics" in outcome.files:
+        log([outcome.files["metrics"]])

@@ -66,7 +66,7 @@ def watch(
     Stops at --until-step, with --once, or on Ctrl-C.
     """
     from openloop_cli.cli.batch_view import watch_view
-    from openloop_cli.cli.logging import log_reports, logged_events
+    from openloop_cli.cli.logging import log_outcome, log_reports, logged_events
     from openloop_cli.cli.stopping import stopping_cleanly
     from openloop_cli.cli.terminal import say
     from openloop_cli.jobs.outcome import Event
@@ -107,8 +107,13 @@ def watch(
             waited_for.add(reason)
             say(f"waiting  for {reason} in {run}")
 
-    with stopping_cleanly(), log_reports(logging) as log:
-        outcomes = Watch(job, logged_events(on_event, log), on_wait=on_wait).run()
+    with stopping_cleanly(), log_reports(logging, folder=job.folder) as log:
+        outcomes = Watch(
+            job,
+            logged_events(on_event, log),
+            on_wait=on_wait,
+            on_recall=lambda outcome: log_outcome(log, outcome),
+        ).run()
     if once and not told and not quiet:
         before = f"nothing new, {plural(len(outcomes), 'checkpoint')} rendered before"
         say(f"{run}: {before if outcomes else 'no complete checkpoint'}")

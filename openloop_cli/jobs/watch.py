@@ -60,13 +60,14 @@ class WatchJob:
 @dataclass
 class Watch:
     """A watcher; `now` and `sleep` are the time that it lives in. At each look that finds nothing,
-    `on_wait` is told what it waits for."""
+    `on_wait` is told what it waits for; `on_recall` what was rendered before a restart."""
 
     job: WatchJob
     on_event: OnEvent = lambda event: None
     now: Callable[[], float] = time.time
     sleep: Callable[[float], None] = time.sleep
     on_wait: Callable[[str], None] = lambda reason: None
+    on_recall: Callable[[Outcome], None] = lambda outcome: None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     _seen: dict[str, tuple[object, float]] = field(default_factory=dict)
     _ended: dict[str, object] = field(default_factory=dict)
@@ -124,6 +125,7 @@ class Watch:
             if before:
                 self.outcomes[item.name] = before
                 self._ended[item.name] = _signature(item.job.checkpoint)
+                self.on_recall(before)
 
     def _pending(self) -> list[Item]:
         """Complete checkpoints that are still to be rendered, the oldest first."""

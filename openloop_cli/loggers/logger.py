@@ -14,16 +14,19 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.loggers.outputs import Output, Tell, make_output
 from openloop_cli.loggers.values import Entry, checked, size_of
 from openloop_cli.text import message
+
+Written = Callable[[str], None]
 
 
 def _to_stderr(line: str) -> None:
@@ -100,8 +103,19 @@ class Logger:
         with self._lock:
             self._pending += found
 
-    def write(self) -> None:
+    @property
+    def outputs(self) -> list[str]:
+        """The outputs by name, as they were given."""
+        return [lane.name for lane in self._lanes]
+
+    def write(
+        self, only: Collection[str] | None = None, written: Written = lambda output: None
+    ) -> None:
         """Hands all that was added to the outputs; returns at once.
+
+        Args:
+          only: Names of the outputs that get it; the others never do. All by default.
+          written: Called with the name of each output that has written all of it, in its thread.
 
         Raises:
           OutputError: It is closed.
@@ -113,7 +127,8 @@ class Logger:
             if entries:
                 size = sum(size_of(value) for _, _, value in entries)
                 for lane in self._lanes:
-                    lane.put(entries, size)
+                    if only is None or lane.name in only:
+                        lane.put(_Parcel(entries, size, written))
 
     def close(self) -> None:
         """Writes what is left and waits until it is there.
@@ -178,6 +193,12 @@ def make_logger(
     return Logger(outputs, step=step, multiplier=action_repeat(config) or 1, tell=tell)
 
 
+class _Parcel(NamedTuple):
+    entries: Sequence[Entry]
+    size: int
+    written: Written
+
+
 class _Lane:
     """One output, its queue and its thread."""
 
@@ -186,7 +207,7 @@ class _Lane:
         self._output = output
         self._most = most
         self._tell = tell
-        self._queue: deque[tuple[Sequence[Entry], int]] = deque()
+        self._queue: deque[_Parcel] = deque()
         self._queued = self._lost = 0
         self._failures: dict[str, None] = {}
         self._changed = threading.Condition()
@@ -195,14 +216,14 @@ class _Lane:
         self._thread = threading.Thread(target=self._run, name=f"log {name}", daemon=True)
         self._thread.start()
 
-    def put(self, entries: Sequence[Entry], size: int) -> None:
+    def put(self, parcel: _Parcel) -> None:
         with self._changed:
-            if self._queue and self._queued + size > self._most:
-                self._lost += len(entries)
+            if self._queue and self._queued + parcel.size > self._most:
+                self._lost += len(parcel.entries)
                 self._fail("it is too slow: what comes while its queue is full is lost")
                 return
-            self._queue.append((entries, size))
-            self._queued += size
+            self._queue.append(parcel)
+            self._queued += parcel.size
             self._changed.notify()
 
     def finish(self) -> None:
@@ -215,7 +236,7 @@ class _Lane:
         """Waits until that time; what failed first, or nothing."""
         self._thread.join(max(0.0, end - time.monotonic()))
         if self._thread.is_alive():
-            left = self._lost + sum(len(entries) for entries, _ in self._queue)
+            left = self._lost + sum(len(parcel.entries) for parcel in self._queue)
             self._fail(f"it is still busy, {left:,} values are lost")
         why = next(iter(self._failures), "")
         return f"{why} ({self._lost:,} values)" if self._lost and why else why
@@ -226,18 +247,22 @@ class _Lane:
                 self._changed.wait_for(lambda: self._queue or self._finishing)
                 if not self._queue:
                     break
-                entries, size = self._queue[0]
-            self._try(lambda entries=entries: self._output.write(entries))  # type: ignore[misc]
+                parcel = self._queue[0]
+            if self._try(partial(self._output.write, parcel.entries)):
+                self._try(partial(parcel.written, self.name))
             with self._changed:
                 self._queue.popleft()
-                self._queued -= size
+                self._queued -= parcel.size
         self._try(self._output.close)
 
-    def _try(self, call: Callable[[], None]) -> None:
+    def _try(self, call: Callable[[], None]) -> bool:
+        """Whether it went well."""
         try:
             call()
         except Exception as error:  # noqa: BLE001  whatever it is, the others go on
             self._fail(str(error) or type(error).__name__)
+            return False
+        return True
 
     def _fail(self, why: str) -> None:
         if why not in self._failures and len(self._failures) < 100:

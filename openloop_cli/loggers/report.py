@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from openloop_cli.errors import MetricsError, OpenloopError, OutputError
+from openloop_cli.loggers.ledger import Ledger, file_digest
 from openloop_cli.loggers.logger import Logger
 from openloop_cli.loggers.outputs import Tell
 from openloop_cli.loggers.values import Attachment, VideoFile
@@ -101,25 +102,37 @@ class ReportLog:
         self.failed: list[str] = []
         self._logger, self._multiplier, self._tell = logger, multiplier, tell
 
-    def take(self, reports: Iterable[tuple[Tree, Path]], several_runs: bool | None = None) -> None:
+    def take(
+        self,
+        reports: Iterable[tuple[Tree, Path]],
+        several_runs: bool | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
         """Logs reports in the order of their steps; those that cannot be are told.
 
         Args:
           reports: Metrics trees, and the metrics.json of each.
           several_runs: Whether the run's name stands before each name; by default if these differ.
+          ledger: Knows which outputs have which report, and learns it. All get all without.
         """
         found = list(reports)
         if several_runs is None:
             several_runs = len({_run(tree) for tree, _ in found}) > 1
         for tree, path in sorted(found, key=lambda x: _step(x[0]) or 0):
             try:
-                self._take(tree, path, _run(tree) if several_runs else None)
+                self._take(tree, path, _run(tree) if several_runs else None, ledger)
             except OpenloopError as error:
                 self.failed.append(f"{path}: {error}")
                 self._tell(f"not logged: {self.failed[-1]}")
 
-    def _take(self, tree: Tree, path: Path, prefix: str | None) -> None:
+    def _take(self, tree: Tree, path: Path, prefix: str | None, ledger: Ledger | None) -> None:
         step, logger = _step(tree), self._logger
+        outputs = logger.outputs
+        if ledger:
+            digest = file_digest(path)
+            outputs = ledger.missing(path.name, outputs, digest)
+            if not outputs:
+                return
         if step is None:
             raise MetricsError("the report names no step, so there is no place for it in a log")
         repeat = part(tree, "config").get("action_repeat")
@@ -127,7 +140,10 @@ class ReportLog:
         logger.multiplier = self._multiplier or (repeat if type(repeat) is int else 1)
         found = report_metrics(tree, path.parent, multiplier=logger.multiplier, tell=self._tell)
         logger.add({**found, "report/metrics": Attachment(path)}, prefix)
-        logger.write()
+        if ledger:
+            logger.write(outputs, lambda output: ledger.note(path.name, output, digest))
+        else:
+            logger.write()
 
 
 def _recorded(recorded: Tree) -> Iterator[tuple[str, Any]]:

@@ -99,24 +99,21 @@ def test_without_log_nothing_of_it_is_imported(tmp_path):
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "0\n"
 
 
-def test_a_batch_logs_each_report_once(tmp_path, monkeypatch):
+@pytest.mark.parametrize("command", [["batch"], ["watch", "--once"]])
+def test_each_output_gets_each_report_once(tmp_path, monkeypatch, command):
+    """Also those that were there before, as after a kill between a report and its logging."""
     monkeypatch.chdir(tmp_path)
-    words = ["batch", PROPRIO, "--out-dir", "all", *RENDER[2:], "--no-report", "--log", "jsonl:log"]
-    for _ in range(2):
-        found = invoke(*words)
+    words = [*command, PROPRIO, "--out-dir", "all", *RENDER[2:], "--no-report"]
+    for logs in ([], ["jsonl:a"], ["jsonl:a"], ["jsonl:a", "jsonl:b"]):
+        found = invoke(*words, *(word for log in logs for word in ("--log", log)))
         assert found.exit_code == 0, found.output
-    rendered = len(list((tmp_path / "all").glob("*.metrics.json")))
-    assert len(steps(tmp_path / "log")) == rendered > 0
-
-
-def test_watch_logs_each_report_once(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    words = ["watch", PROPRIO, "--out-dir", "all", *RENDER[2:], "--no-report", "--once"]
-    for _ in range(2):
-        found = invoke(*words, "--log", "jsonl:log")
-        assert found.exit_code == 0, found.output
-    rendered = len(list((tmp_path / "all").glob("*.metrics.json")))
-    assert len(steps(tmp_path / "log")) == rendered > 0
+    (report,) = (tmp_path / "all").glob("*.metrics.json")
+    for name in "ab":
+        assert len(steps(tmp_path / name)) == 1
+    # Another report under the same name is another one.
+    report.write_text(report.read_text().replace('"notes": [', '"notes": ["new", ', 1))
+    assert invoke(*words, "--log", "jsonl:a").exit_code == 0
+    assert len(steps(tmp_path / "a")) == 2
 
 
 def test_a_comparison_logs_what_it_measured_and_what_it_was_given(metrics, tmp_path, monkeypatch):
