@@ -120,4 +120,4 @@ def compare(
         elif not quiet:
             print_comparison(result)
         written = (path for name, path in result.files.items() if name.startswith("metrics/"))
-        log([*made, *written])
+        log.reports([*made, *written])

@@ -20,7 +20,7 @@ def log(metrics: o.Metrics, *, logging: o.Logging, quiet: o.Quiet = False) -> No
         raise OptionError("--log is missing", hint="such as --log tensorboard:FOLDER")
     for path in metrics:
         read_metrics(path)  # so that a file that is none costs no output
-    with log_reports(logging) as logged:
-        logged(metrics)
+    with log_reports(logging) as log_to:
+        log_to.reports(metrics)
     if not quiet:
         typer.echo(f"logged {plural(len(metrics), 'report')}: {', '.join(logging.log)}")

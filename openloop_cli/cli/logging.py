@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from openloop_cli.cli.options import Logging
 
@@ -11,8 +11,17 @@ if TYPE_CHECKING:
     from openloop_cli.jobs.outcome import OnEvent
     from openloop_cli.results.outcome import Outcome
 
-Log = Callable[[Iterable[Path]], None]
-"""Logs metrics.json files; nothing, without outputs."""
+
+class Log(NamedTuple):
+    """What logs reports; nothing, without outputs.
+
+    Attributes:
+      reports: Takes metrics.json files.
+      video: Takes an observation key and its video as soon as it is there, before its report.
+    """
+
+    reports: Callable[[Iterable[Path]], None] = lambda files: None
+    video: Callable[[str, Path], None] = lambda key, video: None
 
 
 @contextmanager
@@ -31,7 +40,7 @@ def log_reports(
         failed.
     """
     if not options.log:
-        yield lambda files: None
+        yield Log()
         return
     from openloop_cli.cli.terminal import say
     from openloop_cli.jobs.records import FOLDER
@@ -44,7 +53,10 @@ def log_reports(
     )
     ledger = Ledger(folder / FOLDER / "logged") if folder else None
     with logging as found:
-        yield lambda files: found.take(((read_metrics(x), x) for x in files), several_runs, ledger)
+        yield Log(
+            lambda files: found.take(((read_metrics(x), x) for x in files), several_runs, ledger),
+            found.expect,
+        )
 
 
 def logged_events(on_event: "OnEvent", log: Log) -> "OnEvent":
@@ -64,4 +76,4 @@ def log_outcome(log: Log, outcome: "Outcome") -> None:
     from openloop_cli.results.outcome import DONE, SKIPPED
 
     if outcome.status in (DONE, SKIPPED) and "metrics" in outcome.files:
-        log([outcome.files["metrics"]])
+        log.reports([outcome.files["metrics"]])

@@ -112,11 +112,11 @@ def render(
         redact=redact,
         recorded=bool(logging.log),
     )
-    with log_reports(logging) as logged:
+    with log_reports(logging) as log:
         with stopping_at_once(), progress_on_stderr(quiet) as progress:
-            result = run_job(job, progress)
+            result = run_job(job, progress, log.video)
         if json:
             print_json(result)
         elif not quiet:
             print_summary(result)
-        logged([result.files["metrics"]])
+        log.reports([result.files["metrics"]])

@@ -42,6 +42,9 @@ __all__ = ["VIDEO_KINDS", "JobResult", "Progress", "ReportJob", "measure_job", "
 Progress = Callable[[str, float], None]
 """Called with the stage that begins and the share of the work that is done, 0 to 1."""
 
+OnVideo = Callable[[str, Path], None]
+"""Called with an observation key and its video, once that is whole."""
+
 
 @dataclass(frozen=True)
 class JobResult:
@@ -85,8 +88,15 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0) + time.perf_counter() - start
 
 
-def run_job(job: ReportJob, progress: Progress = lambda stage, done: None) -> JobResult:
+def run_job(
+    job: ReportJob,
+    progress: Progress = lambda stage, done: None,
+    on_video: OnVideo = lambda key, video: None,
+) -> JobResult:
     """Reads, rolls out, measures, draws and writes one report.
+
+    Args:
+      on_video: Called with each video that is written, while the rest is still being measured.
 
     Raises:
       OpenloopError: Saying what is wrong with which input, option or output. No output is left
@@ -98,7 +108,8 @@ def run_job(job: ReportJob, progress: Progress = lambda stage, done: None) -> Jo
         job, run = open_job(job)
         for path in outputs(job).values():
             check_writable(path)
-    result = write_job(job, roll_out_job(job, read_job(job, run, clock), clock), clock)
+    rolled_out = roll_out_job(job, read_job(job, run, clock), clock)
+    result = write_job(job, rolled_out, clock, on_video)
     progress("done", 1.0)
     return result
 
@@ -198,13 +209,18 @@ def _not_finite(loop: "OpenLoop", run: Run) -> Iterator[str]:
         yield f"predictions of {', '.join(found)} are not finite everywhere{hint}"
 
 
-def write_job(job: ReportJob, rolled_out: RolledOut, clock: Clock) -> JobResult:
+def write_job(
+    job: ReportJob,
+    rolled_out: RolledOut,
+    clock: Clock,
+    on_video: OnVideo = lambda key, video: None,
+) -> JobResult:
     """Draws and encodes while other threads measure and film; the metrics file comes last.
 
     Files are written by the main thread, where a signal can still remove what is half written.
     """
     metrics, report = outputs(job)["--metrics"], rolled_out.report
-    files, hashes = _write_pictures(job, report, clock)
+    files, hashes = _write_pictures(job, report, clock, on_video)
     tree = _measured(rolled_out, clock, 0.9)
     if job.report:
         with clock.stage("film", 0.91):
@@ -239,7 +255,7 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
 
 
 def _write_pictures(
-    job: ReportJob, report: "Report", clock: Clock
+    job: ReportJob, report: "Report", clock: Clock, on_video: OnVideo
 ) -> tuple[dict[str, Path], dict[str, Any]]:
     """Videos, stills, arrays: the files by what they are, and what the raw frames hash to."""
     from openloop_cli.encode import write_npz, write_video
@@ -261,6 +277,7 @@ def _write_pictures(
             with clock.stage("encode", 0.75 + 0.23 * i / len(pictures)):
                 write_video(paths[name], frames, job.fps)
             files[f"video/{name}"] = paths[name]
+            on_video(name, paths[name])
         if still:
             show = job.show or SHOWN_STILL
             write_still(paths[name], report_still(report, name, show, job.scale))

@@ -108,6 +108,12 @@ class Logger:
         """The outputs by name, as they were given."""
         return [lane.name for lane in self._lanes]
 
+    def expect(self, name: str, video: Path) -> None:
+        """Tells outputs that may want to begin early of a video that is going to be added."""
+        if self._keep is None or self._keep.search(name):
+            for lane in self._lanes:
+                lane.expect(video)
+
     def write(
         self, only: Collection[str] | None = None, written: Written = lambda output: None
     ) -> None:
@@ -225,6 +231,11 @@ class _Lane:
             self._queue.append(parcel)
             self._queued += parcel.size
             self._changed.notify()
+
+    def expect(self, video: Path) -> None:
+        """An output need not have such a method."""
+        if (begin := getattr(self._output, "expect", None)) is not None:
+            self._try(partial(begin, video))
 
     def finish(self) -> None:
         """Nothing comes any more."""

@@ -102,6 +102,10 @@ class ReportLog:
         self.failed: list[str] = []
         self._logger, self._multiplier, self._tell = logger, multiplier, tell
 
+    def expect(self, key: str, video: Path) -> None:
+        """The video of an observation key, whose report is still being made, is there."""
+        self._logger.expect(f"report/openloop/{key}", video)
+
     def take(
         self,
         reports: Iterable[tuple[Tree, Path]],

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -53,6 +54,8 @@ class TensorBoard:
         self._fps = fps
         self._folder = folder
         self._writer: Any = None
+        self._expected: dict[Path, Future[bytes]] = {}
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="GIF for TensorBoard")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not os.access(folder, os.W_OK):
@@ -61,6 +64,10 @@ class TensorBoard:
             raise unwritable(folder, error) from error
         # It takes longer than writing a report: beside the rollout, say, it costs less.
         threading.Thread(target=_import, name="import tensorboardX", daemon=True).start()
+
+    def expect(self, video: Path) -> None:
+        """Makes the GIF of a video that is going to be written, beside whatever comes between."""
+        self._expected[video] = self._pool.submit(_gif_of, video)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Adds an event for the scalars of each step, and one for every other entry; flushes."""
@@ -82,6 +89,7 @@ class TensorBoard:
 
     def close(self) -> None:
         """Closes the file."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
         if self._writer is not None:
             self._writer.close()
 
@@ -112,7 +120,8 @@ class TensorBoard:
     def _picture(self, name: str, kind: Kind, value: Any) -> dict[str, Any] | None:
         """Its size, and its bytes as PNG or GIF."""
         if isinstance(value, VideoFile):
-            data = _gif_of(value.path)
+            expected = self._expected.pop(value.path, None)
+            data = expected.result() if expected else _gif_of(value.path)
             width, height = (int.from_bytes(data[at : at + 2], "little") for at in (6, 8))
         elif (found := pixels(value)) is not None:
             height, width = found.shape[-3:-1]
