@@ -219,15 +219,14 @@ def report_arrays(report: Report, show: int = 6) -> dict[str, Array]:
         arrays[f"prediction/{key}"] = loop.model.prediction[key]
         if key in loop.image_keys:
             arrays[f"grid/{key}"] = report.frames(key, show=show, style="reference")
-    arrays |= {
+    heads = {"reward": loop.model.reward, "continue": loop.model.cont, "value": loop.model.value}
+    return {
+        **arrays,
         "deter": loop.model.deter,
         "logit": loop.model.logit,
-        "reward": loop.model.reward,
-        "continue": loop.model.cont,
-        "value": loop.model.value,
+        **{name: x for name, x in heads.items() if x is not None},
         "windows": np.array(loop.ids),
     }
-    return arrays
 
 
 def summary_lines(report: Report) -> list[str]:

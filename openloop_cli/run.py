@@ -4,7 +4,7 @@ Imports no jax, so that `inspect` and the checks before a rollout cost nothing.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,8 @@ from openloop_cli.arrays import Array, Params
 from openloop_cli.checkpoints import Checkpoint, read_checkpoint
 from openloop_cli.config import RunConfig, find_config, infer_config, read_config
 from openloop_cli.errors import ParamsError, ReplayError
-from openloop_cli.models.dreamerv3.shapes import check_params
+from openloop_cli.keys import FOUND_OUT, KeyOptions, infer_spaces, named_keys
+from openloop_cli.models.dreamerv3.shapes import check_params, heads_of
 from openloop_cli.replay import (
     Choice,
     Replay,
@@ -25,7 +26,7 @@ from openloop_cli.replay import (
     open_replay,
     read_windows,
 )
-from openloop_cli.spaces import Spaces, infer_spaces, named_keys
+from openloop_cli.spaces import Spaces
 from openloop_cli.storage import place
 from openloop_cli.text import clean, plural
 
@@ -121,6 +122,7 @@ def open_run(
     checkpoint: Path | str,
     replay: Path | str | Sequence[Path | str],
     config: Path | str | None = None,
+    keys: KeyOptions = FOUND_OUT,
 ) -> Run:
     """Finds a checkpoint, its replay and its settings.
 
@@ -129,6 +131,7 @@ def open_run(
       replay: A replay folder, a run folder, or chunk files.
       config: A config.yaml; None looks for it from the checkpoint upwards, and without one
         infers the settings from the parameters.
+      keys: Which keys the model sees, where their widths do not tell.
 
     Each may be on the network, such as "s3://bucket/run", or a `UPath` (`openloop[remote]`).
 
@@ -136,17 +139,32 @@ def open_run(
       OpenloopError: Of the kind that says which of the three is wrong.
     """
     found = read_checkpoint(place(checkpoint))
-    return put_together(found, open_replay(replay), place(config) if config is not None else None)
+    settings = place(config) if config is not None else None
+    return put_together(found, open_replay(replay), settings, keys)
 
 
-def put_together(checkpoint: Checkpoint, replay: Replay, config: Path | None = None) -> Run:
+def put_together(
+    checkpoint: Checkpoint,
+    replay: Replay,
+    config: Path | None = None,
+    keys: KeyOptions = FOUND_OUT,
+) -> Run:
     """The same for a checkpoint and a replay that are open already."""
     shapes = {name: ref.shape for name, ref in checkpoint.params.items()}
     replay.expect(named_keys(shapes))
-    spaces = infer_spaces(shapes, replay.keys)
+    spaces, notes = infer_spaces(shapes, replay.keys, keys)
     path = config or find_config(checkpoint.path)
     settings = read_config(path) if path else _without_config(checkpoint, replay, spaces)
+    settings = replace(settings, notes=(*settings.notes, *notes, *_missing_heads(shapes)))
     return Run(checkpoint, replay, settings, spaces)
+
+
+def _missing_heads(shapes: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    there = heads_of(shapes)
+    named = {"rew": "reward", "con": "continue", "val": "value"}
+    missing = [words for head, words in named.items() if head not in there]
+    if missing:
+        yield f"no {' and no '.join(missing)} head in the checkpoint: the report is without"
 
 
 def params_sha256(params: Params) -> str:

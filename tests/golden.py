@@ -11,13 +11,13 @@ import pytest
 
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.config import RunConfig, parse_config, read_config
+from openloop_cli.keys import infer_spaces
 from openloop_cli.models.dreamerv3.shapes import check_params
 from openloop_cli.models.model import Model, place_model
 from openloop_cli.replay import KeyInfo, Windows
 from openloop_cli.replay.names import uuid_text
 from openloop_cli.rollout.result import OpenLoop
 from openloop_cli.rollout.roll_out import roll_out
-from openloop_cli.spaces import infer_spaces
 
 RUNS = ("context5", "crafter_bf16", "crafter_f32", "dmc_proprio", "dummy_f32", "strided")
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -82,7 +82,7 @@ def window_ids(golden: Mapping[str, np.ndarray]) -> list[str]:
 def _case(config: RunConfig, shapes: Any, read: Any, arrays: dict[str, np.ndarray]) -> Case:
     data = {name[5:]: x for name, x in arrays.items() if name.startswith("data/")}
     keys = {name: KeyInfo(x.dtype, x.shape[2:]) for name, x in data.items()}
-    spaces = infer_spaces(shapes, keys)
+    spaces, _ = infer_spaces(shapes, keys)
     names = check_params(shapes, config.model, spaces)
     model = place_model(read(names), config.model, spaces, device="cpu")
     ids = tuple(window_ids(arrays))

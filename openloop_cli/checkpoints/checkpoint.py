@@ -25,7 +25,7 @@ class Checkpoint:
       files: `agent.pkl`, or its shards in order.
       step: Environment steps, None when nothing tells.
       counters: `updates`, `batches`, `actions`.
-      params: All arrays of all shards, by their names, verbatim.
+      params: All arrays of all shards, by their names, less the prefix of a copy (`names`).
       complete: The writer's `done` marker was there.
       notes: One-line remarks for the user.
       nbytes: Size of `files` on disk.

@@ -15,9 +15,11 @@ import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from openloop_cli.checkpoints.checkpoint import Checkpoint
+from openloop_cli.checkpoints.names import without_prefix
 from openloop_cli.checkpoints.pickle.array_ref import ArrayRef, disk_errors, file_version, open_file
 from openloop_cli.checkpoints.pickle.reader import index_pickle
 from openloop_cli.checkpoints.pickle.values import StoredArray, plain
@@ -69,6 +71,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         nbytes += _add_file(file, params, counters)
     if not params:
         raise CheckpointError(f"{files[0]}: no parameters in it")
+    renamed, names_notes = without_prefix(params)
+    params = {name: replace(ref, name=name) for name, ref in renamed.items()}
     step, step_notes = _find_step(folder)
     return Checkpoint(
         path=folder,
@@ -77,7 +81,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         counters=counters,
         params=params,
         complete=complete,
-        notes=(*notes, *step_notes),
+        notes=(*notes, *names_notes, *step_notes),
         nbytes=nbytes,
     )
 

@@ -167,6 +167,20 @@ class Windows:
     ] = False
 
 
+def _seen(which: str) -> Any:
+    return typer.Option(
+        metavar="NAMES",
+        help=which,
+        show_default="found out by their widths",
+        rich_help_panel=ROLLOUT,
+    )
+
+
+Encode = Annotated[str | None, _seen("Keys that the encoder sees")]
+Decode = Annotated[str | None, _seen("Keys that the decoder predicts")]
+Actions = Annotated[str | None, _seen("Keys of the actions")]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
     """How the model is rolled out, and where."""
@@ -198,6 +212,9 @@ class Rollout:
             rich_help_panel=ROLLOUT,
         ),
     ] = None
+    encode: Encode = None
+    decode: Decode = None
+    actions: Actions = None
     cache: Annotated[
         bool,
         typer.Option(
@@ -328,7 +345,7 @@ def with_options(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def split_keys(keys: str | None) -> tuple[str, ...]:
+def split_keys(keys: str | None, option: str = "--keys") -> tuple[str, ...]:
     """`image,position` as the two.
 
     Raises:
@@ -341,7 +358,7 @@ def split_keys(keys: str | None) -> tuple[str, ...]:
     names = tuple(part.strip() for part in keys.split(","))
     if not all(names):
         raise OptionError(
-            f"--keys {keys!r}: an empty name", hint="write it as --keys image,position"
+            f"{option} {keys!r}: an empty name", hint=f"write it as {option} image,position"
         )
     return names
 
@@ -358,4 +375,7 @@ def settings(*groups: Windows | Rollout | Report | Pictures, **more: Any) -> "Re
     values = {name: x.value if isinstance(x, StrEnum) else x for name, x in values.items()}
     window = values.pop("window", None) or ()
     keys = split_keys(values.pop("keys", None))
+    for name in ("encode", "decode", "actions"):
+        if name in values:
+            values[name] = split_keys(values[name], f"--{name}") or None
     return with_windows(ReportJob(**{"checkpoint": Path(), **values, "keys": keys}), window)

@@ -134,6 +134,8 @@ def _decoder(shapes: Shapes, image_area: int) -> DecoderConfig:
 
 
 def _head(shapes: Shapes, name: str, output: str, kind: str) -> HeadConfig:
+    if f"{name}/head/{output}/bias" not in shapes:
+        return HeadConfig(output=kind)  # the checkpoint lacks it, and nobody asks for it
     layers = _count(shapes, f"{name}/mlp/linear{{}}/kernel")
     return HeadConfig(
         units=shapes[f"{name}/mlp/linear0/bias"][0] if layers else 1024,

@@ -9,10 +9,11 @@ from openloop_cli.checkpoints import Checkpoint, find_checkpoints, read_checkpoi
 from openloop_cli.checkpoints.pickle.array_ref import disk_errors
 from openloop_cli.config import RunConfig, find_config, infer_config, read_config
 from openloop_cli.errors import CheckpointError, ConfigError, OpenloopError, ReplayError
-from openloop_cli.models.dreamerv3.shapes import disagreements, expected_shapes
+from openloop_cli.keys import infer_spaces, named_keys
+from openloop_cli.models.dreamerv3.shapes import disagreements, expected_shapes, heads_of
 from openloop_cli.replay import Replay, open_replay
 from openloop_cli.run import put_together
-from openloop_cli.spaces import Spaces, infer_spaces, named_keys, spaces_of_params
+from openloop_cli.spaces import Spaces, spaces_of_params
 
 # A checkpoint lies up to three folders below its run (`ckpt/agent/<time>`).
 _NEAR = 4
@@ -129,7 +130,7 @@ def _settle(known: Known) -> None:
     try:
         if replay:
             replay.expect(named_keys(known.shapes))
-            known.spaces = infer_spaces(known.shapes, replay.keys)
+            known.spaces, _ = infer_spaces(known.shapes, replay.keys)
             known.spaces_from = str(replay.chunks[0].path.parent)
             known.config = put_together(known.checkpoint, replay).config
         else:
@@ -144,7 +145,7 @@ def _settle(known: Known) -> None:
     if known.spaces is None:
         return
     try:
-        known.expected = expected_shapes(known.config.model, known.spaces)
+        known.expected = expected_shapes(known.config.model, known.spaces, heads_of(known.shapes))
     except OpenloopError as error:
         known.problems.append(error.message)
     known.problems.extend(disagreements(known.shapes, dict(known.expected)))
@@ -177,7 +178,9 @@ def _settle_alone(known: Known) -> None:
         if not path:
             area = math.prod(next(iter(spaces.images.values())).shape[:2]) if spaces.images else 0
             known.config = infer_config(known.shapes, image_area=area)
-        if path or not disagreements(known.shapes, expected_shapes(known.config.model, spaces)):
+        if path or not disagreements(
+            known.shapes, expected_shapes(known.config.model, spaces, heads_of(known.shapes))
+        ):
             known.spaces = spaces
             known.spaces_from = "the parameters alone: no replay beside them, shapes are flat"
             return

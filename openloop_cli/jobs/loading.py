@@ -19,11 +19,14 @@ from openloop_cli.encode.animation import MOST_FPS
 from openloop_cli.errors import ConfigError, MetricsError, OptionError
 from openloop_cli.jobs.recorded import recorded
 from openloop_cli.jobs.sources import own_run
+from openloop_cli.keys import KeyOptions
+from openloop_cli.models.dreamerv3.inputs import unclassed
 from openloop_cli.replay import Choice, Replay, Windows, is_window_id, open_replay
 from openloop_cli.results import metrics_file
 from openloop_cli.run import Run, put_together
 from openloop_cli.storage import place, remote
 from openloop_cli.storage.atomic import check_writable, resolved
+from openloop_cli.text import plural
 
 VIDEO_KINDS = (".mp4", ".gif", ".apng")
 STILL = ".png"
@@ -48,6 +51,7 @@ class ReportJob:
         watched.
       report: The page. None writes one next to a video or still if `page`, else none.
       redact: Results name no folders.
+      encode, decode, actions: Keys that the model sees; None finds them out (`keys`).
       recorded: Also tell what the run recorded of itself (`jobs.recorded`), which a log shows.
     """
 
@@ -76,6 +80,9 @@ class ReportJob:
     redact: bool = False
     device: str | None = None
     dtype: str | None = None
+    encode: tuple[str, ...] | None = None
+    decode: tuple[str, ...] | None = None
+    actions: tuple[str, ...] | None = None
     cache: bool = True
     recorded: bool = False
 
@@ -128,7 +135,8 @@ def open_job(job: ReportJob, replay: Replay | None = None) -> tuple[ReportJob, R
     checkpoint = read_checkpoint(job.checkpoint)
     if not job.replay:
         job = replace(job, replay=(own_run(job.checkpoint),))
-    run = put_together(checkpoint, replay or open_replay(job.replay), job.config)
+    named = KeyOptions(job.encode, job.decode, job.actions)
+    run = put_together(checkpoint, replay or open_replay(job.replay), job.config, named)
     job = _with_outputs(job, run)
     _check_outputs(job, run)
     if job.dtype:
@@ -184,7 +192,7 @@ def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded
       OpenloopError: Saying what is wrong with the checkpoint, the replay or an option.
     """
     _, context = window_steps(job, run)
-    known = [key for key, _ in run.spaces.obs]
+    known = list(run.spaces.decoded)
     for key in job.keys:
         if key not in known:
             raise OptionError(f"--keys {key}: no such observation; there are {', '.join(known)}")
@@ -192,7 +200,11 @@ def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded
     if windows is None:
         choice, windows = _read_windows(job, run)
     params = run.read_params()
-    notes = [*_not_finite_params(params), *_not_finite_data(run, windows)]
+    notes = [
+        *_not_finite_params(params),
+        *_not_finite_data(run, windows),
+        *_unclassed(run, windows),
+    ]
     found = recorded(run, params) if job.recorded else None
     return Loaded(run, choice, windows, params, context, tuple(notes), found)
 
@@ -381,6 +393,14 @@ def _not_finite_params(params: Params) -> Iterator[str]:
         yield (
             f"NaN or Infinity in {len(found)} of {len(params)} parameters, such as {found[0]}:"
             " what is predicted with them is not a number either"
+        )
+
+
+def _unclassed(run: Run, windows: Windows) -> Iterator[str]:
+    for key, (value, count) in unclassed(windows, run.spaces).items():
+        yield (
+            f"{key!r} is {value} in {plural(count, 'place')} of the windows, which has no class:"
+            " the model sees zeros there, as it did in training"
         )
 
 

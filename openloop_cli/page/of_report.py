@@ -34,7 +34,9 @@ def report_media(report: "Report", fps: float = 10) -> Media:
 def make_traces(report: "Report", order: Sequence[int]) -> list[Trace]:
     """Reward and each dimension of each vector key, of these windows."""
     loop = report.loop
-    traces = [Trace("reward", loop.reward[order], {"predicted": loop.model.reward[order]})]
+    expected = loop.model.reward
+    said = {} if expected is None else {"predicted": expected[order]}
+    traces = [Trace("reward", loop.reward[order], said)]
     for key in loop.vector_keys:
         recorded = _flat(loop.truth[key])[order].astype(np.float32)
         recorded = np.where(np.isneginf(recorded), 0, recorded)

@@ -70,18 +70,23 @@ def _observation(measured: Observation) -> Tree:
 
 
 def _model(loop: OpenLoop, horizon: int, contdisc: bool) -> Tree:
-    """Reward, continue and value against the recording; losses and drift where measured."""
+    """Reward, continue and value against the recording, of the heads that there are; losses and
+    drift where measured."""
     goes_on = 1 - loop.terminal.astype(np.float32)
     discount = 1 - 1 / horizon
-    tree: Tree = {
-        "reward": _against(loop, loop.model.reward, loop.reward),
-        "continue": _continue_tree(loop, goes_on * (discount if contdisc else 1)),
-    }
+    tree: Tree = {}
+    if loop.model.reward is not None:
+        tree["reward"] = _against(loop, loop.model.reward, loop.reward)
+    if loop.model.cont is not None:
+        tree["continue"] = _continue_tree(
+            loop, loop.model.cont, goes_on * (discount if contdisc else 1)
+        )
     if not loop.evaluation:
         return tree
     seen = loop.evaluation.posterior
-    returns = n_step_returns(loop.reward, goes_on * discount, seen.value[:, -1])
-    tree["value"] = _against(loop, loop.model.value, returns)
+    if loop.model.value is not None and seen.value is not None:
+        returns = n_step_returns(loop.reward, goes_on * discount, seen.value[:, -1])
+        tree["value"] = _against(loop, loop.model.value, returns)
     losses = {**loop.evaluation.losses, **seen.losses}
     tree["losses"] = {name: Series(x, steps=False, bounds=False) for name, x in losses.items()}
     tree["drift"] = Series(loop.evaluation.drift)
@@ -170,10 +175,10 @@ def _against(loop: OpenLoop, predicted: Array, recorded: Array) -> Tree:
     }
 
 
-def _continue_tree(loop: OpenLoop, target: Array) -> Tree:
+def _continue_tree(loop: OpenLoop, chance: Array, target: Array) -> Tree:
     """Predicted probability of going on against what the head is trained on, and calibration."""
-    tree = _against(loop, loop.model.cont, target)
-    predicted = loop.model.cont[:, loop.context :].ravel()
+    tree = _against(loop, chance, target)
+    predicted = chance[:, loop.context :].ravel()
     recorded = target[:, loop.context :].ravel()
     tree["brier"] = float(np.square(predicted - recorded).mean())
     edges = np.linspace(0, 1, 11)

@@ -164,7 +164,7 @@ def _trace(
     logits = heads.head_logits(params, config, feat.deter, feat.stoch)
     both = decoded.images | vector_means(config.dec, spaces, decoded.vectors)
     return {
-        "prediction": {key: both[key] for key, _ in spaces.obs},
+        "prediction": {key: both[key] for key in spaces.decoded},
         "deter": feat.deter.astype(jnp.float32),
         "stoch": jnp.argmax(feat.stoch, -1).astype(jnp.int32),
         "logit": feat.logit.astype(jnp.float32),

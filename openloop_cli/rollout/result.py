@@ -18,7 +18,7 @@ class Trace:
         discrete ones as the most likely class. (B, N, …)
       deter, logit: (B, N, D) and (B, N, S, L) float32; logits before unimix.
       stoch: (B, N, S) class of each latent.
-      reward, cont, value: (B, N) expectations.
+      reward, cont, value: (B, N) expectations; None of a head that the checkpoint lacks.
       losses: The reference's losses by name (`rew`, `con`, each observation key), (B, N).
     """
 
@@ -26,9 +26,9 @@ class Trace:
     deter: Array
     stoch: Array
     logit: Array
-    reward: Array
-    cont: Array
-    value: Array
+    reward: Array | None
+    cont: Array | None
+    value: Array | None
     losses: Mapping[str, Array]
 
 
@@ -39,15 +39,15 @@ class Futures:
     Attributes:
       mean, std: Of the predictions over the futures, by key, (B, H, …); continuous keys only.
       kept: The first futures' images, by key, (F, B, H, …).
-      reward, cont: (M, B, H).
+      reward, cont: (M, B, H), or None.
       losses: As in Trace, (M, B, H).
     """
 
     mean: Mapping[str, Array]
     std: Mapping[str, Array]
     kept: Mapping[str, Array]
-    reward: Array
-    cont: Array
+    reward: Array | None
+    cont: Array | None
     losses: Mapping[str, Array]
 
 

@@ -81,7 +81,7 @@ def roll_out(
     return OpenLoop(
         ids=windows.ids,
         context=context,
-        truth=inputs.obs,
+        truth={key: inputs.obs[key] for key in model.spaces.decoded},
         reward=inputs.reward,
         terminal=inputs.terminal,
         model=_joined(seen["trace"], ahead["trace"], context),

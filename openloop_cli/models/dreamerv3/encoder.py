@@ -40,10 +40,10 @@ def encode(
     batch = next(iter(obs.values())).shape[:2]
     flat = {k: x.reshape((-1, *x.shape[2:])) for k, x in obs.items()}
     parts = []
-    if spaces.vectors:
+    if spaces.encoded_vectors:
         parts.append(_encode_vectors(params, config, spaces, flat, dtype))
-    if spaces.images:
-        images = jnp.concatenate([flat[k] for k in sorted(spaces.images)], -1)
+    if spaces.encoded_images:
+        images = jnp.concatenate([flat[k] for k in sorted(spaces.encoded_images)], -1)
         parts.append(in_blocks(lambda x: _encode_images(params, config, x, dtype), block, images))
     return jnp.concatenate(parts, -1).reshape((*batch, -1))
 
@@ -65,8 +65,8 @@ def _encode_vectors(
     obs: Mapping[str, jax.Array],
     dtype: DTypeLike,
 ) -> jax.Array:
-    vectors = {k: obs[k] for k in spaces.vectors}
-    x = _join(vectors, spaces.vectors, dtype, squash=config.symlog)
+    vectors = {k: obs[k] for k in spaces.encoded_vectors}
+    x = _join(vectors, spaces.encoded_vectors, dtype, squash=config.symlog)
     for i in range(config.layers):
         x = linear(params, f"enc/mlp{i}", x)
         x = act(config.act, norm(params, f"enc/mlp{i}norm", x, config.norm))

@@ -12,7 +12,7 @@ from openloop_cli.arrays import Array
 from openloop_cli.config import RSSMConfig
 from openloop_cli.errors import ReplayError
 from openloop_cli.replay import Windows
-from openloop_cli.spaces import Space, Spaces
+from openloop_cli.spaces import Spaces
 
 
 class Inputs(NamedTuple):
@@ -38,8 +38,10 @@ def model_inputs(windows: Windows, spaces: Spaces, config: RSSMConfig) -> Inputs
       ReplayError: The stored latent states are missing or of another model's shape.
     """
     data, start = windows.data, windows.replay_context
-    for key, space in (*spaces.obs, *spaces.act):
-        _check_classes(key, space, data[key])
+    for key, space in spaces.obs:
+        _check_classes(key, data[key], space.classes + 1 if space.classes else 0, space.classes)
+    for key, space in spaces.act:
+        _check_classes(key, data[key], space.classes, space.classes)
     if start:
         actions = {key: data[key][:, start - 1 : -1] for key, _ in spaces.act}
     else:
@@ -67,13 +69,26 @@ def shuffled_actions(inputs: Inputs, context: int, seed: int) -> dict[str, Array
     return {k: x.reshape((-1, *x.shape[2:]))[order].reshape(x.shape) for k, x in actions.items()}
 
 
-def _check_classes(key: str, space: Space, found: Array) -> None:
-    """(B, K + T, …): one-hot encoding would turn a class that is not there into zeros."""
-    if space.classes and found.size and found.max() >= space.classes:
+def _check_classes(key: str, found: Array, below: int, classes: int) -> None:
+    """(B, K + T, …): one-hot encoding would turn a class that is not there into zeros.
+
+    Of observations one is let pass: the reference takes the highest value of an integer `Box` for
+    the number of its classes, one too few, and trains on zeros where it is seen.
+    """
+    if classes and found.size and found.max() >= below:
         raise ReplayError(
-            f"{key!r} in the replay: class {found.max()}, the model has {space.classes} from 0",
+            f"{key!r} in the replay: class {found.max()}, the model has {classes} from 0",
             hint="pass the replay of the same run as the checkpoint",
         )
+
+
+def unclassed(windows: Windows, spaces: Spaces) -> dict[str, tuple[int, int]]:
+    """Discrete observations with a value that has no class: key -> the value, and how often."""
+    found = {}
+    for key, space in spaces.obs:
+        if space.classes and (count := int((windows.data[key] == space.classes).sum())):
+            found[key] = space.classes, count
+    return found
 
 
 def _delayed(action: Array) -> Array:

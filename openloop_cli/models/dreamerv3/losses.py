@@ -41,7 +41,7 @@ def observation_losses(
     """By key, (B, T): squared error summed over the key's numbers, of images in [0, 1] and of
     vectors in symlog space; cross entropy of discrete keys."""
     losses = {}
-    for key, space in spaces.obs:
+    for key, space in spaces.decoded.items():
         if space.is_image:
             error = jnp.square(decoded.images[key] - obs[key].astype(jnp.float32) / 255)
         elif space.classes:
@@ -64,8 +64,10 @@ def head_losses(
     """
     goes_on = 1 - terminal.astype(jnp.float32)
     discount = 1 - 1 / config.horizon if config.contdisc else 1.0
-    return {
-        "rew": scalar_loss(config.reward, logits.reward, reward),
-        "con": dists.binary_loss(logits.cont, goes_on),
-        "con_discounted": dists.binary_loss(logits.cont, goes_on * discount),
-    }
+    losses = {}
+    if logits.reward is not None:
+        losses["rew"] = scalar_loss(config.reward, logits.reward, reward)
+    if logits.cont is not None:
+        losses["con"] = dists.binary_loss(logits.cont, goes_on)
+        losses["con_discounted"] = dists.binary_loss(logits.cont, goes_on * discount)
+    return losses

@@ -16,7 +16,7 @@ def fold_params(params: Params, config: ModelConfig, spaces: Spaces) -> dict[str
     """
     folded = dict(params)
     dtype = np.dtype(getattr(ml_dtypes, config.compute_dtype, config.compute_dtype))
-    if spaces.images and not (config.enc.outer or config.enc.strided):
+    if spaces.encoded_images and not (config.enc.outer or config.enc.strided):
         folded["enc/cnn0/folded"] = fold_pooling(np.asarray(params["enc/cnn0/kernel"]))
     if spaces.images:
         names = [f"dec/conv{i}" for i in range(len(config.dec.mults) - 1)]

@@ -5,13 +5,14 @@ A checkpoint that goes with another config is reported with all of its disagreem
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from openloop_cli.config import DecoderConfig, HeadConfig, ModelConfig, norm_kind
 from openloop_cli.errors import ConfigError, ParamsError
-from openloop_cli.spaces import Spaces
+from openloop_cli.spaces import Space, Spaces
 
 Shapes = dict[str, tuple[int, ...]]
+HEADS = ("rew", "con", "val")
 
 
 _ACTION_HEAD = re.compile(r"pol/head/(.+)/(?:logits|mean)/kernel")
@@ -29,7 +30,7 @@ def check_params(
       ParamsError: Naming the parameters that are missing or of another shape, with both shapes.
       ConfigError: Sizes in the config that no network can have.
     """
-    expected = expected_shapes(config, spaces)
+    expected = expected_shapes(config, spaces, heads_of(found))
     wrong = disagreements(found, expected)
     if wrong:
         shown = "; ".join(wrong[:3])
@@ -78,14 +79,23 @@ def disagreements(found: Mapping[str, tuple[int, ...]], expected: Shapes) -> lis
     return wrong
 
 
-def expected_shapes(config: ModelConfig, spaces: Spaces) -> Shapes:
-    """Shape by name of every parameter of the encoder, RSSM, decoder and the three heads."""
+def heads_of(found: Iterable[str]) -> tuple[str, ...]:
+    """Which of the three heads are there, by any of their parameters; a file of the world model
+    alone lacks `val`, a copy may lack others."""
+    modules = {name.partition("/")[0] for name in found}
+    return tuple(head for head in HEADS if head in modules)
+
+
+def expected_shapes(config: ModelConfig, spaces: Spaces, heads: Collection[str] = HEADS) -> Shapes:
+    """Shape by name of every parameter of the encoder, RSSM, decoder and these heads."""
     shapes: Shapes = {}
     tokens = _encoder(shapes, config, spaces)
     _rssm(shapes, config, spaces, tokens)
     _decoder(shapes, config, spaces)
     features = config.dyn.deter + config.dyn.stoch * config.dyn.classes
     for name, head in (("rew", config.reward), ("con", config.cont), ("val", config.value)):
+        if name not in heads:
+            continue
         width = _mlp(shapes, f"{name}/mlp", head, features)
         output, size = head.layer
         _linear(shapes, f"{name}/head/{output}", width, size)
@@ -103,15 +113,15 @@ def _encoder(shapes: Shapes, config: ModelConfig, spaces: Spaces) -> int:
     """Adds the encoder's shapes; returns the width of the tokens."""
     enc = config.enc
     tokens = 0
-    if spaces.vectors:
-        width = sum(space.width for space in spaces.vectors.values())
+    if spaces.encoded_vectors:
+        width = sum(space.width for space in spaces.encoded_vectors.values())
         for i in range(enc.layers):
             _linear(shapes, f"enc/mlp{i}", width, enc.units)
             _norm(shapes, f"enc/mlp{i}norm", enc.norm, enc.units)
             width = _after(enc.act, enc.units)
         tokens += width
-    if spaces.images:
-        height, width, channels = _image_shape(spaces)
+    if spaces.encoded_images:
+        height, width, channels = _image_shape(spaces.encoded_images)
         for i, mult in enumerate(enc.mults):
             size = enc.depth * mult
             _conv(shapes, f"enc/cnn{i}", enc.kernel, channels, size)
@@ -121,7 +131,7 @@ def _encoder(shapes: Shapes, config: ModelConfig, spaces: Spaces) -> int:
                 if height % 2 or width % 2:
                     raise ConfigError(
                         f"agent.enc.simple.mults: {len(enc.mults)} stages cannot halve the"
-                        f" images {_image_shape(spaces)[:2]} of this replay",
+                        f" images {_image_shape(spaces.encoded_images)[:2]} of this replay",
                         hint="pass the run's own config.yaml and replay",
                     )
                 height, width = height // 2, width // 2
@@ -131,15 +141,15 @@ def _encoder(shapes: Shapes, config: ModelConfig, spaces: Spaces) -> int:
     return tokens
 
 
-def _image_shape(spaces: Spaces) -> tuple[int, int, int]:
-    sizes = {space.shape[:2] for space in spaces.images.values()}
+def _image_shape(images: Mapping[str, Space]) -> tuple[int, int, int]:
+    sizes = {space.shape[:2] for space in images.values()}
     if len(sizes) > 1:
-        named = ", ".join(f"{key} {space.shape}" for key, space in spaces.images.items())
+        named = ", ".join(f"{key} {space.shape}" for key, space in images.items())
         raise ParamsError(
             f"image keys of different sizes: {named}", hint="DreamerV3 joins images of one size"
         )
     height, width = next(iter(sizes))
-    return height, width, sum(space.shape[-1] for space in spaces.images.values())
+    return height, width, sum(space.shape[-1] for space in images.values())
 
 
 def _rssm(shapes: Shapes, config: ModelConfig, spaces: Spaces, tokens: int) -> None:
@@ -204,7 +214,7 @@ def _decoder_images(shapes: Shapes, config: ModelConfig, spaces: Spaces, latents
         _conv(shapes, f"dec/conv{i}", dec.kernel, channels, dec.depth * dec.mults[i])
         _norm(shapes, f"dec/conv{i}norm", dec.norm, dec.depth * dec.mults[i])
         channels = _after(dec.act, dec.depth * dec.mults[i])
-    _conv(shapes, "dec/imgout", dec.kernel, channels, _image_shape(spaces)[2])
+    _conv(shapes, "dec/imgout", dec.kernel, channels, _image_shape(spaces.images)[2])
 
 
 def _mlp(shapes: Shapes, name: str, head: HeadConfig, width: int) -> int:
