@@ -14,11 +14,23 @@ import numpy as np
 
 from openloop_cli.arrays import Array, Params
 from openloop_cli.checkpoints import Checkpoint, read_checkpoint
-from openloop_cli.config import RunConfig, find_config, infer_config, read_config
-from openloop_cli.errors import ParamsError, ReplayError
+from openloop_cli.config import (
+    RunConfig,
+    differing_sizes,
+    infer_config,
+    read_config,
+    settings_file,
+)
+from openloop_cli.errors import OpenloopError, ParamsError, ReplayError
 from openloop_cli.keys import FOUND_OUT, KeyOptions, infer_spaces, named_keys
-from openloop_cli.models.dreamerv3.shapes import check_params, heads_of
+from openloop_cli.models.dreamerv3.shapes import (
+    check_params,
+    disagreements,
+    expected_shapes,
+    heads_of,
+)
 from openloop_cli.replay import (
+    LATENTS,
     Choice,
     Replay,
     Windows,
@@ -58,7 +70,8 @@ class Run:
     @property
     def needed_keys(self) -> tuple[str, ...]:
         """The replay keys that a rollout reads."""
-        latents = ("dyn/deter", "dyn/stoch") if self.config.replay_context else ()
+        stored = all(key in self.replay.keys for key in LATENTS)
+        latents = LATENTS if self.config.replay_context and stored else ()
         keys = (key for key, _ in (*self.spaces.obs, *self.spaces.act))
         return (*keys, "is_first", "is_last", "is_terminal", "reward", *latents)
 
@@ -69,12 +82,35 @@ class Run:
           ParamsError: Of another shape or kind than the settings and spaces ask for.
           CheckpointError: The file changed meanwhile.
         """
-        names = check_params(self.shapes, self.config.model, self.spaces)
+        try:
+            names = check_params(self.shapes, self.config.model, self.spaces)
+        except ParamsError as error:
+            raise self._explained(error) from None
         for name in names:
             dtype = self.checkpoint.params[name].dtype
             if dtype.kind != "f" and dtype != ml_dtypes.bfloat16:
                 raise ParamsError(f"{name}: expected floating-point numbers, found {dtype}")
         return self.checkpoint.read_params(names)
+
+    def _explained(self, error: ParamsError) -> ParamsError:
+        """What is wrong with the settings, where the parameters fit others; else the same."""
+        if self.config.source is None:
+            return error
+        try:
+            others = _without_config(self.checkpoint, self.replay, self.spaces).model
+            expected = expected_shapes(others, self.spaces, heads_of(self.shapes))
+        except OpenloopError:
+            return error
+        told = differing_sizes(self.shapes, self.config.model, others)
+        if not told or disagreements(self.shapes, expected):
+            return error
+        more = f"; and {len(told) - 4} more" if len(told) > 4 else ""
+        return ParamsError(
+            f"{self.config.source}: these settings do not belong to the checkpoint"
+            f" ({'; '.join(told[:4])}{more})",
+            hint="--config infer takes the architecture from the parameters, --config FILE the"
+            " settings from elsewhere",
+        )
 
     def choose_windows(
         self,
@@ -153,8 +189,11 @@ def put_together(
     shapes = {name: ref.shape for name, ref in checkpoint.params.items()}
     replay.expect(named_keys(shapes))
     spaces, notes = infer_spaces(shapes, replay.keys, keys)
-    path = config or find_config(checkpoint.path)
-    settings = read_config(path) if path else _without_config(checkpoint, replay, spaces)
+    path = settings_file(config, checkpoint.path)
+    if path is None:
+        settings = _without_config(checkpoint, replay, spaces, asked=config is not None)
+    else:
+        settings = read_config(path)
     settings = replace(settings, notes=(*settings.notes, *notes, *_missing_heads(shapes)))
     return Run(checkpoint, replay, settings, spaces)
 
@@ -177,7 +216,9 @@ def params_sha256(params: Params) -> str:
     return digest.hexdigest()
 
 
-def _without_config(checkpoint: Checkpoint, replay: Replay, spaces: Spaces) -> RunConfig:
+def _without_config(
+    checkpoint: Checkpoint, replay: Replay, spaces: Spaces, *, asked: bool = False
+) -> RunConfig:
     image = next(iter(spaces.images.values()), None)
     stoch = replay.keys.get("dyn/stoch")
     config = infer_config(
@@ -185,6 +226,9 @@ def _without_config(checkpoint: Checkpoint, replay: Replay, spaces: Spaces) -> R
         image_area=image.shape[0] * image.shape[1] if image else 0,
         stoch=(stoch.shape[0], stoch.shape[1]) if stoch and len(stoch.shape) == 2 else None,
     )
+    if asked:
+        first = "inferred the architecture from the parameters, as was asked for"
+        config = replace(config, notes=(first, *config.notes[1:]))
     dtype = _stored_dtype(replay)
     if dtype:
         notes = (f"took compute dtype {dtype} from the replay's latent states", *config.notes[2:])

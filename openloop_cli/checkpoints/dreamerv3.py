@@ -7,8 +7,12 @@
 On the web, where folders cannot be listed, only these names are asked for, and of a run's
 checkpoints only the one that `latest` names.
 
+    checkpoint.pkl                                          before elements 3.19,
+                                                            December 2024
+
 `agent.pkl` may be split into `agent-0000.pkl`, `agent-0001.pkl`, ... Its value is
-`{'params': {name: array}, 'counters': {name: int}}`; other entries are passed over.
+`{'params': {name: array}, 'counters': {name: int}}`; other entries are passed over. The one file
+of December 2024 holds that value as `agent`, beside `step`.
 """
 
 import math
@@ -20,13 +24,15 @@ from pathlib import Path
 
 from openloop_cli.checkpoints.checkpoint import Checkpoint
 from openloop_cli.checkpoints.names import without_prefix
+from openloop_cli.checkpoints.others import other_hint, other_kind
 from openloop_cli.checkpoints.pickle.array_ref import ArrayRef, disk_errors, file_version, open_file
 from openloop_cli.checkpoints.pickle.reader import index_pickle
 from openloop_cli.checkpoints.pickle.values import StoredArray, plain
 from openloop_cli.errors import CheckpointError, RemoteError
 from openloop_cli.storage import each, may_read, remote
 
-_AGENT_FILE = re.compile(r"agent(-\d{4,5})?\.pkl")
+_ONE_FILE = "checkpoint.pkl"
+_AGENT_FILE = re.compile(r"agent(-\d{4,5})?\.pkl|checkpoint\.pkl")
 _STEP = "step.pkl"
 _PLAIN_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,200}")
 _STEP_IN_NAME = re.compile(r".*-(\d{12})")
@@ -59,7 +65,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     folder, notes = _locate(path)
     with disk_errors(folder):
         files = _agent_files(folder)
-        complete = may_read(folder / "done")
+        # The one file is renamed when it is whole.
+        complete = may_read(folder / "done") or files == (folder / _ONE_FILE,)
     if not files:
         raise _nothing_found(folder)
     if not complete:
@@ -73,7 +80,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise CheckpointError(f"{files[0]}: no parameters in it")
     renamed, names_notes = without_prefix(params)
     params = {name: replace(ref, name=name) for name, ref in renamed.items()}
-    step, step_notes = _find_step(folder)
+    step, step_notes = _find_step(folder, files[0])
     return Checkpoint(
         path=folder,
         files=files,
@@ -126,12 +133,21 @@ def _own_folder(path: Path) -> Path | None:
     if not path.is_dir():
         path.stat()  # says why, when it is missing
         if not _AGENT_FILE.fullmatch(path.name):
-            raise CheckpointError(
+            raise _of_another_kind(path) or CheckpointError(
                 f"{path}: expected agent.pkl or a folder",
                 hint="give the checkpoint folder, the run folder, or agent.pkl",
             )
         return path.parent
     return path if _agent_files(path) else None
+
+
+def _of_another_kind(path: Path) -> CheckpointError | None:
+    """The error that says whose checkpoint is there instead."""
+    if remote(path) is not None or (found := other_kind(path)) is None:
+        return None
+    file, kind = found
+    where = path if path.is_file() else f"{path}: {plain(file)}"
+    return CheckpointError(f"{where}: a checkpoint of {kind}", hint=other_hint(kind))
 
 
 def _agent_files(folder: Path) -> tuple[Path, ...]:
@@ -141,6 +157,9 @@ def _agent_files(folder: Path) -> tuple[Path, ...]:
         return (folder / "agent.pkl",)
     if not _can_list(folder):
         return _asked_shards(folder)
+    # In a run folder with newer checkpoints as well, those count.
+    if (folder / _ONE_FILE).is_file() and not (folder / "ckpt").is_dir():
+        return (folder / _ONE_FILE,)
     shards = [file for file in folder.glob("agent-*.pkl") if _AGENT_FILE.fullmatch(file.name)]
     shards.sort(key=lambda file: int(file.stem[len("agent-") :]))
     for number, file in enumerate(shards):
@@ -190,7 +209,12 @@ def _candidates(root: Path) -> list[Path]:
     """Checkpoint folders, oldest first: their names are times, or hold the step."""
     inside = [x for x in root.iterdir() if x.name != "latest" and x.is_dir()]
     files = each(_agent_files, inside)
-    folders = [folder for folder, found in zip(inside, files, strict=True) if found]
+    # The one file lies in a run folder: several of these are several runs.
+    folders = [
+        folder
+        for folder, found in zip(inside, files, strict=True)
+        if found and found[0].name != _ONE_FILE
+    ]
     return sorted(folders, key=lambda folder: _natural(folder.name))
 
 
@@ -218,7 +242,7 @@ def _nothing_found(path: Path) -> CheckpointError:
                 f"{path}: this is a replay, not a checkpoint",
                 hint="name the checkpoint first, then the replay",
             )
-    return CheckpointError(
+    return _of_another_kind(path) or CheckpointError(
         f"{path}: no checkpoint in it, expected a folder with agent.pkl",
         hint="give the run folder, its ckpt folder, or a checkpoint folder",
     )
@@ -229,6 +253,8 @@ def _add_file(file: Path, params: dict[str, ArrayRef], counters: dict[str, int])
     # Asked before the file is read, so that a change on the way shows.
     version = file_version(file)
     value, size = index_pickle(file)
+    if file.name == _ONE_FILE and isinstance(value, dict):
+        value = value.get("agent")
     if not isinstance(value, dict) or not isinstance(value.get("params"), dict):
         raise CheckpointError(
             f"{file}: expected a dict with 'params'", hint="is it a DreamerV3 agent.pkl?"
@@ -291,9 +317,11 @@ def _whole_number(value: object, file: Path, size: int) -> int | None:
     return None
 
 
-def _find_step(folder: Path) -> tuple[int | None, list[str]]:
+def _find_step(folder: Path, file: Path) -> tuple[int | None, list[str]]:
     """The step of `folder`, wherever this layout keeps it, and remarks."""
     folder = folder.absolute()  # its parents' names matter
+    if file.name == _ONE_FILE:
+        return _step_of_one_file(file), []
     with disk_errors(folder):
         if may_read(folder / _STEP):
             return _read_step(folder / _STEP), []
@@ -312,6 +340,11 @@ def _find_step(folder: Path) -> tuple[int | None, list[str]]:
     file = earlier[-1] if earlier else saves[0]
     note = f"step from {file.parent.parent.name}/{file.parent.name}, saved apart from the agent"
     return _read_step(file), [note]
+
+
+def _step_of_one_file(file: Path) -> int | None:
+    value, size = index_pickle(file)
+    return _whole_number(value.get("step"), file, size) if isinstance(value, dict) else None
 
 
 def _read_step(file: Path) -> int:

@@ -40,6 +40,13 @@ class Latents(StrEnum):
     mode = "mode"
 
 
+class Start(StrEnum):
+    """The latent state that windows start from."""
+
+    stored = "stored"
+    zeros = "zeros"
+
+
 class Style(StrEnum):
     """Which picture is drawn."""
 
@@ -193,6 +200,15 @@ class Rollout:
             rich_help_panel=ROLLOUT,
         ),
     ] = Latents.sample  # fmt: skip
+    start: Annotated[
+        Start | None,
+        typer.Option(
+            metavar="HOW",
+            help="stored, or zeros: the latent state that windows\nstart from",
+            show_default="stored, if the checkpoint's own",
+            rich_help_panel=ROLLOUT,
+        ),
+    ] = None
     dtype: Annotated[
         Dtype | None,
         typer.Option(
@@ -207,7 +223,7 @@ class Rollout:
         typer.Option(
             parser=path,
             metavar="FILE",
-            help="The run's settings",
+            help="The run's settings, or infer: from the parameters",
             show_default="the nearest config.yaml",
             rich_help_panel=ROLLOUT,
         ),

@@ -65,6 +65,7 @@ def check(
     if baseline is not None:
         _refuse_other_windows(entry, baseline)
         changes = headline_changes(baseline, entry, level=LEVEL)
+        _refuse_without_numbers(changes, baseline)
         findings += [_against_baseline(change) for change in changes]
     return findings
 
@@ -117,6 +118,18 @@ def _against_baseline(change: Change) -> Finding:
     reason = ", ".join(part for part in reasons if part)
     passed = change.verdict != "worse"
     return Finding(clean(change.name), change.new, expected, passed, clean(reason))
+
+
+def _refuse_without_numbers(changes: Sequence[Change], baseline: Entry) -> None:
+    """A skill may be undefined; an error that is none would let everything pass."""
+    errors = [x for x in changes if x.name.endswith((".context", ".imagined", ".mae.mean"))]
+    missing = [clean(x.name) for x in errors if x.old is None]
+    if missing:
+        raise MetricsError(
+            f"the baseline {baseline.place}: no number for {', '.join(missing[:3])}:"
+            " its predictions are not numbers, so nothing can be worse",
+            hint="pass the metrics.json of a checkpoint that did not diverge",
+        )
 
 
 def _refuse_other_windows(entry: Entry, baseline: Entry) -> None:

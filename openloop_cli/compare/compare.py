@@ -121,6 +121,8 @@ def compare(
     """
     reference = entries[against]
     notes = _differences(entries, reference, allow_different)
+    if len({entry.run for entry in entries}) > 1 and reference.rollout("start") == "zeros":
+        notes.append("several runs: all windows start from zeros, not from one run's latent states")
     paired = not any(what_differs(reference, entry, PAIRED) for entry in entries)
     keys = [key for key in reference.keys if all(key in entry.keys for entry in entries)]
     if not keys:
@@ -128,7 +130,8 @@ def compare(
     # Images first: a picture says what an error means.
     keys.sort(key=lambda key: reference.part(str, "headline", key, "metric") != "psnr")
     columns = [column for key in keys for column in _columns(entries, key)]
-    columns.append(("reward", "imagined", "mae", reward_quantity))
+    if all(entry.has("reward") for entry in entries):
+        columns.append(("reward", "imagined", "mae", reward_quantity))
     horizons = [key for key in keys if _all_have(entries, key, "useful_horizon")]
     marks = (len(columns) + len(horizons)) * max(1, len(entries) - 1)
     level = familywise(LEVEL, marks)

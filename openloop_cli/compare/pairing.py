@@ -61,7 +61,8 @@ def headline_changes(old: Entry, new: Entry, *, level: float) -> list[Change]:
       MetricsError: The new metrics lack what the old ones have.
     """
     pairs = [pair for key in old.keys for pair in _headline_pairs(old, new, key)]
-    pairs.append((reward_quantity(old), reward_quantity(new)))
+    if old.has("reward"):
+        pairs.append((reward_quantity(old), reward_quantity(new)))
     horizons = [key for key in old.keys if old.has("headline", key, "useful_horizon")]
     each = familywise(level, len(pairs) + len(horizons))
     changes = [judge_horizon(old, new, key, level=each) for key in horizons]

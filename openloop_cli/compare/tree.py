@@ -28,7 +28,7 @@ def comparison_tree(comparison: Comparison) -> dict[str, Any]:
         "level": LEVEL,
         "verdict": comparison.verdict,
         "notes": list(comparison.notes),
-        "rollout": {name: reference.part(object, "rollout", name) for name in names},
+        "rollout": {name: reference.rollout(name) for name in names},
         "table": [_row_tree(row) for row in comparison.rows],
         "curves": {
             "by_horizon": curves_by_horizon(comparison.entries),

@@ -181,3 +181,34 @@ def _norm(shapes: Shapes, name: str) -> str:
     if f"{name}/shift" in shapes:
         return "layer"
     return "rms" if f"{name}/scale" in shapes else "none"
+
+
+def differing_sizes(shapes: Shapes, given: ModelConfig, inferred: ModelConfig) -> list[str]:
+    """Each size that parameters tell and settings say otherwise: `deter 64, parameters say 32`."""
+    told = []
+    for (part, needed), names in _SIZES.items():
+        ours, theirs = getattr(given, part), getattr(inferred, part)
+        for name in names if any(x.startswith(needed) for x in shapes) else ():
+            a, b = getattr(ours, name), getattr(theirs, name)
+            if a != b:
+                label = name if part == "dyn" else f"{part}.{name}"
+                told.append(f"{label} {_told(a)}, parameters say {_told(b)}")
+    return told
+
+
+def _told(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+# What shapes tell for sure, the most telling first.
+_SIZES = {
+    ("dyn", "dyn/"): ("deter", "hidden", "stoch", "classes", "blocks", "imglayers", "obslayers",
+                      "dynlayers"),
+    ("enc", "enc/cnn0"): ("depth", "mults", "kernel"),
+    ("enc", "enc/mlp0"): ("units", "layers"),
+    ("dec", "dec/imgout"): ("depth", "mults", "bspace", "kernel"),
+    ("dec", "dec/mlp"): ("units", "layers"),
+    ("reward", "rew/"): ("units", "layers", "bins"),
+    ("cont", "con/"): ("units", "layers"),
+    ("value", "val/"): ("units", "layers", "bins"),
+}  # fmt: skip

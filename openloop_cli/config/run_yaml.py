@@ -18,6 +18,8 @@ from openloop_cli.errors import ConfigError
 from openloop_cli.storage import may_read
 
 CONFIG_NAME = "config.yaml"
+INFERRED = Path("infer")
+"""In place of a file: the architecture that the parameters tell."""
 # Options of the reference that only shape training or initialisation.
 TRAINING_ONLY = ("winit", "outscale", "unroll", "bias", "binit", "minstd", "maxstd", "unimix")
 
@@ -29,6 +31,14 @@ def find_config(start: Path) -> Path | None:
         if may_read(folder / CONFIG_NAME):
             return folder / CONFIG_NAME
     return None
+
+
+def settings_file(named: Path | None, start: Path) -> Path | None:
+    """The config.yaml that counts: the one named, else the nearest; None where the settings are to
+    be inferred."""
+    if named is None:
+        return find_config(start)
+    return None if named == INFERRED and not named.exists() else named
 
 
 def read_config(path: Path) -> RunConfig:
@@ -120,7 +130,10 @@ def _fill(cls: type[Config], table: Mapping[str, Any], where: str, notes: list[s
         if key in known:
             values[key] = _typed(value, type(known[key]), f"{where}.{key}")
         elif key not in TRAINING_ONLY:
-            notes.append(f"{where}.{key}: unknown option, ignored")
+            notes.append(
+                f"{where}.{key}: {_shown(value)} is no option of DreamerV3 and may change the"
+                " model: these numbers are of plain DreamerV3"
+            )
     return cls(**values)
 
 

@@ -63,7 +63,7 @@ def _checkpoint_facts(found: Checkpoint, known: Known) -> CheckpointFacts:
     modules = _modules(found, needed)
     return CheckpointFacts(
         path=str(found.path),
-        format="DreamerV3 agent.pkl" + (f", {len(found.files)} shards" * (len(found.files) > 1)),
+        format=_format(found),
         files=tuple(file.name for file in found.files),
         bytes=found.nbytes,
         read=sum(module.read for module in modules),
@@ -77,6 +77,12 @@ def _checkpoint_facts(found: Checkpoint, known: Known) -> CheckpointFacts:
         ),
         modules=modules,
     )
+
+
+def _format(found: Checkpoint) -> str:
+    if found.files[0].name == "checkpoint.pkl":
+        return "DreamerV3 checkpoint.pkl of December 2024"
+    return "DreamerV3 agent.pkl" + (f", {len(found.files)} shards" * (len(found.files) > 1))
 
 
 def _save(folder: Path, found: Checkpoint | CheckpointError) -> Save:

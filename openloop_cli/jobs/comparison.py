@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from openloop_cli.compare.compare import Comparison, compare
 from openloop_cli.compare.markdown import write_comparison_markdown
 from openloop_cli.compare.tree import comparison_tree
-from openloop_cli.errors import OptionError
+from openloop_cli.errors import OptionError, ReplayError
 from openloop_cli.jobs.loading import PAGE_KINDS, SHOWN, check_extension, picture_paths
 from openloop_cli.jobs.report import VIDEO_KINDS, Progress, ReportJob, measure_job
-from openloop_cli.jobs.sources import own_run
+from openloop_cli.jobs.sources import absolute, own_run
 from openloop_cli.results.entries import DRAWN, PAIRED, Entry
 from openloop_cli.results.metrics_file import ENDING, plain, read_metrics, write_metrics
 from openloop_cli.text import clean
@@ -140,6 +140,9 @@ def _roll_out(job: ComparisonJob, trees: dict[Path, Any], progress: Progress) ->
     checkpoints = [path for path in job.sources if path not in trees]
     # One replay for all: the same windows.
     replay = job.settings.replay or tuple(own_run(path) for path in checkpoints[:1])
+    if job.settings.start is None and len({_run_of(path) for path in job.sources}) > 1:
+        # States that one of them stored favour it.
+        job = replace(job, settings=replace(job.settings, start="zeros"))
     for number, path in enumerate(checkpoints):
         settings = _as_the_first(job.settings, next(iter(trees.values()), None))
         settings = replace(settings, checkpoint=path, replay=replay)
@@ -154,12 +157,23 @@ def _roll_out(job: ComparisonJob, trees: dict[Path, Any], progress: Progress) ->
     return pictures
 
 
+def _run_of(source: Path) -> str:
+    """Something that differs between runs; metrics.json files tell their start themselves."""
+    if is_metrics(source):
+        return ""
+    try:
+        return str(own_run(source))
+    except ReplayError:
+        return str(absolute(source).parent)
+
+
 def _as_the_first(settings: ReportJob, first: Any) -> ReportJob:
     """The windows and draws of what was measured before."""
     if first is None:
         return settings
-    rollout = {name: Entry("", first).part(object, "rollout", name) for name in (*PAIRED, *DRAWN)}
-    return replace(settings, **{**rollout, "windows": tuple(rollout["windows"])})
+    rollout = {name: Entry("", first).rollout(name) for name in (*PAIRED, *DRAWN)}
+    start = rollout["start"] or settings.start
+    return replace(settings, **{**rollout, "windows": tuple(rollout["windows"]), "start": start})
 
 
 def _keep(report: "Report", path: Path, pictures: Pictures | None) -> Pictures:

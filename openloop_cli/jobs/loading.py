@@ -26,7 +26,7 @@ from openloop_cli.results import metrics_file
 from openloop_cli.run import Run, put_together
 from openloop_cli.storage import place, remote
 from openloop_cli.storage.atomic import check_writable, resolved
-from openloop_cli.text import plural
+from openloop_cli.text import clean, plural
 
 VIDEO_KINDS = (".mp4", ".gif", ".apng")
 STILL = ".png"
@@ -35,6 +35,7 @@ PAGE_KINDS = (".html", ".htm")
 MOST_SCALE, MOST_SEED = 128, 2**32 - 1
 SHOWN, SHOWN_STILL = 6, 3
 _LONGEST_NAME = 200
+WORLD_MODEL = ("enc", "dyn", "dec")
 KINDS = (*VIDEO_KINDS, STILL, ".npz")
 _LONGEST_KEY = 80
 
@@ -46,6 +47,8 @@ class ReportJob:
     Attributes:
       replay: Empty is the checkpoint's own run.
       out: None is `<run>-<step>.mp4` in the current folder.
+      start: `stored` or `zeros`: the latent state that windows start from; None finds out whether
+        the stored ones are the checkpoint's.
       windows: Ids of exactly the windows to measure; empty chooses `num_windows`.
       show: None is `SHOWN` windows in a video, and `SHOWN_STILL` in a still, which is read, not
         watched.
@@ -65,6 +68,7 @@ class ReportJob:
     show: int | None = None
     seed: int = 0
     latents: str = "sample"
+    start: str | None = None
     samples: int = 1
     evaluate: bool = True
     allow_resets: bool = False
@@ -204,6 +208,7 @@ def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded
         *_not_finite_params(params),
         *_not_finite_data(run, windows),
         *_unclassed(run, windows),
+        *_not_known(run, params),
     ]
     found = recorded(run, params) if job.recorded else None
     return Loaded(run, choice, windows, params, context, tuple(notes), found)
@@ -394,6 +399,14 @@ def _not_finite_params(params: Params) -> Iterator[str]:
             f"NaN or Infinity in {len(found)} of {len(params)} parameters, such as {found[0]}:"
             " what is predicted with them is not a number either"
         )
+
+
+def _not_known(run: Run, params: Params) -> Iterator[str]:
+    """Parameters of the world model that the reference does not have."""
+    found = [x for x in run.shapes if x.partition("/")[0] in WORLD_MODEL and x not in params]
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        yield f"DreamerV3 has no parameter {clean(found[0])}{more}: not used, the model may differ"
 
 
 def _unclassed(run: Run, windows: Windows) -> Iterator[str]:

@@ -64,7 +64,7 @@ def finished(
 
 
 def _group(rollout: Mapping[str, Any]) -> str:
-    text = json.dumps([rollout[name] for name in (*PAIRED, *DRAWN)])
+    text = json.dumps([rollout.get(name) for name in (*PAIRED, *DRAWN)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

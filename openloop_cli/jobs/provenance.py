@@ -53,6 +53,7 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
             "context": loaded.context,
             "seed": job.seed,
             "latents": job.latents,
+            "start": "stored" if loaded.windows.starts_stored else "zeros",
             "samples": job.samples,
             "dtype": config.model.compute_dtype,
             "device": device,

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import openloop_cli
 from openloop_cli.checkpoints import find_checkpoint, list_files
-from openloop_cli.config import find_config
+from openloop_cli.config import settings_file
 from openloop_cli.errors import CheckpointError, MetricsError, RemoteError
 from openloop_cli.jobs.loading import ReportJob
 from openloop_cli.jobs.outcome import finished
@@ -47,7 +47,7 @@ def identify(job: ReportJob) -> Identity:
     try:
         found = list_files(folder)
         stats = [(path.name, path.stat()) for path in sorted(found)]
-        config = job.config or find_config(folder)
+        config = settings_file(job.config, folder)
         settings = hashlib.sha256(config.read_bytes()).hexdigest() if config else None
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from openloop_cli.cache import cache_note
+from openloop_cli.errors import ReplayError
 from openloop_cli.jobs.loading import (
     SHOWN,
     SHOWN_STILL,
@@ -26,6 +27,7 @@ from openloop_cli.jobs.loading import (
     picture_paths,
 )
 from openloop_cli.jobs.provenance import provenance
+from openloop_cli.replay import LATENTS
 from openloop_cli.results.metrics_file import plain, windows_path, write_metrics
 from openloop_cli.run import Run
 from openloop_cli.storage import place
@@ -33,6 +35,7 @@ from openloop_cli.storage.atomic import check_writable
 
 if TYPE_CHECKING:
     from openloop_cli.loggers.usage import Usage
+    from openloop_cli.models.model import Model
     from openloop_cli.page import Media
     from openloop_cli.reporting import Report
     from openloop_cli.rollout.result import OpenLoop
@@ -174,6 +177,7 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     usage = _usage() if job.recorded else None
     with clock.stage("roll out", 0.25):
         model = place_model(loaded.params, run.config.model, run.spaces, device=job.device)
+        loaded = _started(job, loaded, model)
         loop = roll_out(
             model,
             loaded.windows,
@@ -193,6 +197,40 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     pool.shutdown(wait=False)
     told = provenance(job, loaded, model.device_name)
     return RolledOut(report, told, numbers, media, usage)
+
+
+def _started(job: ReportJob, loaded: Loaded, model: "Model") -> Loaded:
+    """The windows with the latent states that they start from, and why, where that is no matter of
+    course.
+
+    Raises:
+      ReplayError: Stored states were asked for, and there are none.
+    """
+    from openloop_cli.rollout.stored import LEAST, latents_belong
+
+    windows, dyn = loaded.windows, model.config.dyn
+    why = ""
+    if not windows.replay_context:
+        return loaded
+    if not windows.starts_stored:
+        if job.start == "stored":
+            raise ReplayError(
+                "--start stored: the replay stores no latent states", hint="use --start zeros"
+            )
+        why = "the replay stores no latent states"
+    elif job.start is None:
+        shapes = tuple(windows.data[key].shape[2:] for key in LATENTS)
+        if shapes != ((dyn.deter,), (dyn.stoch, dyn.classes)):
+            why = f"the replay's latent states are of a model with deter {shapes[0]}"
+        elif (found := latents_belong(model, windows, keep=job.cache)) < LEAST:
+            why = (
+                "the replay's latent states are another model's (the change in a step correlates"
+                f" by {found:.2f} with theirs, with its own by {LEAST} or more)"
+            )
+    if job.start != "zeros" and not why:
+        return loaded
+    note = f"{why}: all windows start from zeros" if why else "all windows start from zeros"
+    return replace(loaded, windows=windows.from_zeros(), notes=(*loaded.notes, note))
 
 
 def _usage() -> "Usage":

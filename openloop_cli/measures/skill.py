@@ -30,6 +30,7 @@ INVISIBLE = 1e-10
 _ROUNDING = 1e-6
 
 NOTHING_MOVED = "nothing moved beyond noise"
+NOT_NUMBERS = "the predictions are not numbers"
 DECODER = "the decoder does not show what moves"
 
 
@@ -42,6 +43,7 @@ class Skill:
         undefined; with a single window low and high are NaN everywhere.
       defined: Whether something moved beyond noise.
       count: Windows that were measured at the step.
+      broken: Whether the predictions are not numbers, in any window, though the truth is.
     """
 
     value: Array
@@ -49,6 +51,7 @@ class Skill:
     high: Array
     defined: Array
     count: Array
+    broken: Array
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def skill(
     floor: PerFrame,
     persistence: PerFrame,
     *,
+    recorded: PerFrame | None = None,
     level: float = 0.95,
     seed: int = 0,
     invisible: float = INVISIBLE,
@@ -98,17 +102,23 @@ def skill(
     With one window there are no intervals, and only the sizes are asked.
 
     Args:
+      recorded: An error that needs no model, NaN where the truth has no number: whatever else is
+        NaN there then is the predictions' fault. None takes all NaN for missing truth.
       invisible: A movement that does not count, in the errors' units; the default is for images
         in [0, 1].
     """
     assert error.shape == floor.shape == persistence.shape, "errors of different windows"
     floor = np.where(np.isnan(error), np.nan, np.asarray(floor, np.float64))
+    # A window without its numbers would make a mean of the others that flatters.
+    unknown = np.isnan(error) | np.isnan(floor) | np.isnan(persistence)
+    measurable = np.zeros_like(unknown) if recorded is None else ~np.isnan(recorded)
+    broken = np.asarray((unknown & measurable).any(0))
     lost = ratio(error - floor, persistence - floor, level=level, seed=seed)
     defined = _moved(floor, persistence, level, seed, invisible) & np.isfinite(lost.mean)
     value, low, high = (
         np.where(defined, 1 - end, np.nan) for end in (lost.mean, lost.high, lost.low)
     )
-    return Skill(value, low, high, defined, lost.count)
+    return Skill(value, low, high, defined & ~broken, lost.count, broken)
 
 
 def useful_horizon(skill: Skill, reconstruction: Interval | None = None) -> Horizon:
@@ -127,11 +137,10 @@ def useful_horizon(skill: Skill, reconstruction: Interval | None = None) -> Hori
         shown = f"reconstruction skill {float(reconstruction.mean):.2f}"
         return Horizon(0, False, undefined, f"{DECODER} ({shown})", 0)
     if undefined == horizon:
-        return Horizon(None, False, undefined, NOTHING_MOVED, None)
-    by_mean, _ = _last_above_0(skill.value, skill.defined)
-    steps, failed = _last_above_0(
-        np.where(np.isnan(skill.low), skill.value, skill.low), skill.defined
-    )
+        reason = NOT_NUMBERS if skill.broken.any() else NOTHING_MOVED
+        return Horizon(None, False, undefined, reason, None)
+    by_mean, _ = _last_above_0(skill.value, skill)
+    steps, failed = _last_above_0(np.where(np.isnan(skill.low), skill.value, skill.low), skill)
     reason = "skill stays above 0 to the end" if failed is None else _failure(skill, failed)
     return Horizon(steps, failed is None, undefined, _told(skill, reason), by_mean)
 
@@ -175,17 +184,19 @@ def _moved(
     return large & ~(each.low <= 0) & ~(overall.low <= 0)
 
 
-def _last_above_0(bound: Array, defined: Array) -> tuple[int, int | None]:
+def _last_above_0(bound: Array, skill: Skill) -> tuple[int, int | None]:
     """Steps up to the last defined one before the first that fails, and that one's index."""
-    failed = np.flatnonzero(defined & ~(bound > 0))
+    failed = np.flatnonzero(skill.broken | (skill.defined & ~(bound > 0)))
     if not len(failed):
-        return len(defined), None
+        return len(skill.defined), None
     end = int(failed[0])
-    passed = np.flatnonzero(defined[:end])
+    passed = np.flatnonzero(skill.defined[:end])
     return int(passed[-1]) + 1 if len(passed) else 0, end
 
 
 def _failure(skill: Skill, step: int) -> str:
+    if skill.broken[step]:
+        return f"from step {step + 1} on {NOT_NUMBERS}"
     text = f"at step {step + 1} skill is {skill.value[step]:.2f}"
     if np.isnan(skill.low[step]):
         return text
@@ -196,7 +207,7 @@ def _failure(skill: Skill, step: int) -> str:
 
 def _told(skill: Skill, reason: str) -> str:
     """The reason, with what it does not rest on."""
-    left_out = int((~skill.defined).sum())
+    left_out = int((~skill.defined & ~skill.broken).sum())
     if left_out:
         reason += f"; {left_out} of {len(skill.defined)} steps left out: {NOTHING_MOVED}"
     alone = int((skill.defined & (skill.count < 2)).sum())

@@ -14,6 +14,7 @@ from openloop_cli.replay.names import ChunkInfo
 from openloop_cli.replay.scores import Scores, episode_scores
 from openloop_cli.replay.summary import ReplaySummary, summarize
 from openloop_cli.replay.windows import (
+    LATENTS,
     Windows,
     choose_and_read,
     is_window_id,
@@ -22,6 +23,7 @@ from openloop_cli.replay.windows import (
 )
 
 __all__ = [
+    "LATENTS",
     "Choice",
     "ChunkInfo",
     "KeyInfo",

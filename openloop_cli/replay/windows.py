@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from openloop_cli.text import plural
 
 _WINDOW = re.compile(r"([0-9A-Za-z]{1,22}):([0-9]{1,9})")
 _THREADS = 4
+LATENTS = ("dyn/deter", "dyn/stoch")
 _ONE_EACH = ("is_first", "is_last", "is_terminal", "reward")
 
 
@@ -33,8 +34,8 @@ class Windows:
 
     Attributes:
       ids: `CHUNK_UUID:INDEX` of each one's first stored step.
-      data: Arrays (B, K + T, …). The first step is marked as a first, and a step before a first
-        as a last.
+      data: Arrays (B, K + T, …), with the latent states where they start from those. The first step
+        is marked as a first, and a step before a first as a last.
       replay_context: K.
       chunk_files: The chunks that the windows come from.
     """
@@ -43,6 +44,16 @@ class Windows:
     data: dict[str, Array]
     replay_context: int
     chunk_files: tuple[Path, ...]
+
+    @property
+    def starts_stored(self) -> bool:
+        """Whether they start from a latent state that the replay stores; else from zeros."""
+        return self.replay_context > 0 and all(key in self.data for key in LATENTS)
+
+    def from_zeros(self) -> "Windows":
+        """The same without stored latent states."""
+        data = {key: x for key, x in self.data.items() if key not in LATENTS}
+        return replace(self, data=data)
 
     def __repr__(self) -> str:
         steps = self.data["is_first"].shape[1] - self.replay_context

@@ -18,7 +18,7 @@ from openloop_cli.text import clean
 
 # What must be the same for windows to be paired, and for a comparison to be of the model alone.
 PAIRED = ("windows", "length", "context")
-DRAWN = ("seed", "latents")
+DRAWN = ("seed", "latents", "start")
 
 _AGAIN = "render it again with this openloop, without --no-evaluate"
 
@@ -80,6 +80,12 @@ class Entry:
             raise MetricsError(f"{self.place}: {path_text(*names)}: {words}")
         return value
 
+    def rollout(self, name: str) -> Any:
+        """How it was rolled out; None of what older files do not tell."""
+        if name == "start" and not self.has("rollout", name):
+            return None
+        return self.part(object, "rollout", name)
+
     def number(self, *names: str) -> float | None:
         """A number, None where it is undefined."""
         value = self.part((int, float, type(None)), *names)
@@ -124,8 +130,8 @@ def what_differs(first: Entry, other: Entry, names: tuple[str, ...]) -> list[str
     """What the two were not rolled out alike in, in words: `context (25 and 20 steps)`."""
     differing = []
     for name in names:
-        a, b = (entry.part(object, "rollout", name) for entry in (first, other))
-        if a == b:
+        a, b = (entry.rollout(name) for entry in (first, other))
+        if a == b or (name == "start" and None in (a, b)):
             continue
         if name == "windows":
             common = len({str(x) for x in first.windows} & {str(x) for x in other.windows})

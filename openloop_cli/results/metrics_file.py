@@ -222,15 +222,33 @@ def _put(tree: dict[str, Any], names: tuple[str, ...], array: Array) -> None:
 
 
 def _upgraded(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Version 1 as version 2: the mean errors of the context stand with those of the windows."""
+    """Version 1 as version 2: the mean errors of the context stand with those of the windows, and
+    there is no skill where the decoder does not show what moves."""
     tree = {**tree, "version": VERSION}
     observations = tree.get("observations")
     if isinstance(observations, dict):
         tree["observations"] = {key: _upgraded_key(x) for key, x in observations.items()}
+    headline = tree.get("headline")
+    if isinstance(headline, dict):
+        tree["headline"] = {
+            key: {**x, "skill": None} if _is_blind(x, "reconstruction_skill") else x
+            for key, x in headline.items()
+        }
     return tree
 
 
+def _is_blind(found: Any, *names: str) -> bool:
+    """Whether the number there, reconstruction skill, is at or below 0."""
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return type(found) in (int, float) and found <= 0
+
+
 def _upgraded_key(found: Any) -> Any:
+    if _is_blind(found, "reconstruction_skill", "mean") and isinstance(found.get("skill"), dict):
+        nothing = {k: [None] * len(v) if isinstance(v, list) else None
+                   for k, v in found["skill"].items()}  # fmt: skip
+        found = {**found, "skill": nothing}
     if not isinstance(found, dict) or not isinstance(found.get(PER_WINDOW), dict):
         return found
     rows = {**found[PER_WINDOW], "context": found.get("per_window_observed")}

@@ -128,7 +128,8 @@ def _numbers(numbers: Numbers, kind: str, part: str, path: str) -> Tree:
 
 def _skill_tree(measured: Observation) -> Tree:
     error, floor = measured.error("model"), measured.error("floor")
-    found = skill(error, floor, measured.error("last_reconstruction"))
+    last = measured.error("last_reconstruction")
+    found = skill(error, floor, last, recorded=measured.error("persistence"))
     tree: Tree = {"skill": _skill_series(found)}
     reconstruction = None
     if "climatology" in measured.imagined:

@@ -161,7 +161,8 @@ def made(low, defined=None):
     low = np.array(low, float)
     defined = np.ones(len(low), bool) if defined is None else np.array(defined, bool)
     low = np.where(defined, low, np.nan)
-    return Skill(low + 0.1, low, low + 0.2, defined, np.full(len(low), 16))
+    whole = np.zeros(len(low), bool)
+    return Skill(low + 0.1, low, low + 0.2, defined, np.full(len(low), 16), whole)
 
 
 @pytest.mark.parametrize(
@@ -277,7 +278,8 @@ def test_errors_of_other_windows_are_our_own_bug():
 def test_what_the_mean_alone_would_say_stands_beside_the_horizon():
     """Skill is positive to step 3, its lower end to step 1 only."""
     value, low = np.array([0.5, 0.4, 0.3, -0.1]), np.array([0.2, -0.1, 0.1, -0.5])
-    found = Skill(value, low, value + 0.3, np.ones(4, bool), np.full(4, 16))
+    whole = np.zeros(4, bool)
+    found = Skill(value, low, value + 0.3, ~whole, np.full(4, 16), whole)
     horizon = useful_horizon(found)
     assert (horizon.steps, horizon.by_mean) == (1, 3)
     assert horizon.reason == (

@@ -3,7 +3,6 @@
 The arithmetic of `_apply_replay_context` in the reference's agent.py.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,8 +33,10 @@ class Inputs(NamedTuple):
 def model_inputs(windows: Windows, spaces: Spaces, config: RSSMConfig) -> Inputs:
     """Applies the replay context.
 
+    Windows without stored latent states start from zeros, as an episode does.
+
     Raises:
-      ReplayError: The stored latent states are missing or of another model's shape.
+      ReplayError: The stored latent states are of another model's shape.
     """
     data, start = windows.data, windows.replay_context
     for key, space in spaces.obs:
@@ -46,10 +47,14 @@ def model_inputs(windows: Windows, spaces: Spaces, config: RSSMConfig) -> Inputs
         actions = {key: data[key][:, start - 1 : -1] for key, _ in spaces.act}
     else:
         actions = {key: _delayed(data[key]) for key, _ in spaces.act}
+    resets = data["is_first"][:, start:]
+    if start and not windows.starts_stored:
+        resets = resets.copy()
+        resets[:, 0] = True
     return Inputs(
         obs={key: data[key][:, start:] for key, _ in spaces.obs},
         actions=actions,
-        resets=data["is_first"][:, start:],
+        resets=resets,
         reward=data["reward"][:, start:].astype(np.float32),
         terminal=data["is_terminal"][:, start:],
         deter=_state(windows, "dyn/deter", (config.deter,)),
@@ -97,22 +102,13 @@ def _delayed(action: Array) -> Array:
 
 
 def _state(windows: Windows, key: str, shape: tuple[int, ...]) -> Array:
-    """The latent state before the first step: as stored, or zeros without replay context."""
-    if not windows.replay_context:
+    """The latent state before the first step: as stored, or zeros."""
+    if not windows.starts_stored:
         return np.zeros((len(windows.ids), *shape), np.float32)
-    found = _stored(windows.data, key)[:, windows.replay_context - 1]
+    found = windows.data[key][:, windows.replay_context - 1]
     if found.shape[1:] != shape or found.dtype.kind not in "biuf":
         raise ReplayError(
             f"{key} in the replay: expected {shape}, found {found.dtype} {found.shape[1:]}",
             hint="pass the replay of the same run as the checkpoint",
         )
     return found
-
-
-def _stored(data: Mapping[str, Array], key: str) -> Array:
-    if key not in data:
-        raise ReplayError(
-            f"the replay has no {key!r}, which its run's replay_context asks for",
-            hint="pass the replay that the run wrote, or a config with replay_context: 0",
-        )
-    return data[key]

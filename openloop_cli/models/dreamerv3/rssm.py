@@ -49,7 +49,7 @@ def observe(
 
     `keys` None takes the most likely class of each latent instead of a draw.
     """
-    params = _rounded(params, carry.deter.dtype)
+    params = rounded(params, carry.deter.dtype)
 
     def step(carry: Carry, inputs: tuple[jax.Array, ...]) -> tuple[Carry, Features]:
         return obs_step(params, config, carry, *inputs)
@@ -65,7 +65,7 @@ def imagine(
     keys: jax.Array | None,
 ) -> tuple[Carry, Features]:
     """Prior states: previous actions (B, T, A), keys (B, T) or None for the most likely class."""
-    params = _rounded(params, carry.deter.dtype)
+    params = rounded(params, carry.deter.dtype)
 
     def step(carry: Carry, inputs: tuple[jax.Array, ...]) -> tuple[Carry, Features]:
         return img_step(params, config, carry, *inputs)
@@ -138,7 +138,7 @@ def core(params: Params, config: RSSMConfig, carry: Carry, action: jax.Array) ->
     return update * candidate + (1 - update) * deter
 
 
-def _rounded(params: Params, dtype: DTypeLike) -> dict[str, Any]:
+def rounded(params: Params, dtype: DTypeLike) -> dict[str, Any]:
     """Weights and biases in the compute dtype, as every layer takes them: here they are rounded
     before a scan, and no compiler is trusted to lift that out of each of its steps."""
     dyn = {name: x for name, x in params.items() if name.startswith("dyn/")}

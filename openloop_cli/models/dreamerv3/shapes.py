@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from openloop_cli.config import DecoderConfig, HeadConfig, ModelConfig, norm_kind
 from openloop_cli.errors import ConfigError, ParamsError
 from openloop_cli.spaces import Space, Spaces
+from openloop_cli.text import clean
 
 Shapes = dict[str, tuple[int, ...]]
 HEADS = ("rew", "con", "val")
@@ -41,8 +42,26 @@ def check_params(
                 f"another environment's replay: {other} ({shown}{more})",
                 hint="pass the replay of the checkpoint's own run",
             )
-        raise ParamsError(shown + more, hint="pass the run's own config.yaml and replay")
+        raise ParamsError(shown + more, hint=_whose_fault(found, expected, spaces))
     return tuple(expected)
+
+
+# What depends on the replay's keys, all else on the settings.
+_OF_KEYS = re.compile(r"enc/(mlp0|cnn0)/kernel|dec/imgout/.+|dec/vec/.+|dyn/dynin2/kernel")
+
+
+def _whose_fault(found: Mapping[str, tuple[int, ...]], expected: Shapes, spaces: Spaces) -> str:
+    """What to do about parameters that do not fit, as far as they tell."""
+    names = [name for name, shape in expected.items() if tuple(found.get(name, ())) != shape]
+    if all(_OF_KEYS.fullmatch(name) for name in names):
+        widths = ", ".join(f"{clean(key)} {space.width}" for key, space in spaces.obs)
+        return (
+            f"the settings fit, the replay's keys do not ({widths}): pass the replay of the"
+            " checkpoint's own run, or say what the model sees with --encode and --decode"
+        )
+    if not any(_OF_KEYS.fullmatch(name) for name in names):
+        return "the replay's keys fit, the settings do not: pass the run's own with --config"
+    return "pass the run's own config.yaml and replay"
 
 
 def another_environment(found: Mapping[str, tuple[int, ...]], spaces: Spaces) -> str:

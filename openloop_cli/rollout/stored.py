@@ -1,0 +1,74 @@
+"""Whether the latent states that a replay stores are the checkpoint's own.
+
+The trainer keeps its model's latent states in the replay, and a window starts from one. Another
+model's states are noise to it, though their shapes may be the same. One step from a stored state
+tells: the model's next state, which follows from state and action alone, against the stored one.
+"""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from openloop_cli.arrays import Array, Params
+from openloop_cli.models.dreamerv3 import rssm
+from openloop_cli.models.dreamerv3.encoder import join_actions
+from openloop_cli.models.model import Model, on_device
+from openloop_cli.replay import Windows
+from openloop_cli.rollout.compiled import compiled
+from openloop_cli.rollout.programs import Static
+
+# Correlation of the change that a step predicts with the change that is stored. Measured on
+# genuine runs: 0.84 to 1.00 with the run's own checkpoint at the end, 0.52 to 0.63 with the
+# sample's early one on states of later models, 0.36 to 0.37 with the same function under other
+# numbers of its latents, the hardest of all foreign models.
+LEAST = 0.45
+_STEPS = 8  # of each window
+
+
+def latents_belong(model: Model, windows: Windows, *, keep: bool = True) -> float:
+    """The correlation of the predicted with the stored change of `deter`, over all units.
+
+    Args:
+      windows: With their stored states, of the model's own shapes.
+      keep: Keep the compiled program for the next process.
+
+    Returns:
+      1 where nothing can be told: no two states follow one another, or nothing changes.
+    """
+    data = {key: x[:, : _STEPS + 1] for key, x in windows.data.items()}
+    inside = ~data["is_first"][:, 1:].astype(bool)
+    if not inside.any():
+        return 1.0
+    stored: Array = data["dyn/deter"].astype(np.float32)
+    deter, after = stored[:, :-1], stored[:, 1:]
+    actions = {key: data[key][:, :-1] for key in model.spaces.actions}
+    params = {name: x for name, x in model.params.items() if name.startswith("dyn/")}
+    if model.mesh:
+        params = jax.tree.map(lambda x: x.addressable_data(0), params)
+    static = Static(model.config, model.spaces, 0, None)
+    row = (params, deter, data["dyn/stoch"][:, :-1].astype(np.float32), actions)
+    with on_device(model):
+        found = compiled(_step, model, row, {"static": static}, keep=keep)(*row)["deter"]
+    before = deter[inside]
+    changes = [np.asarray(x, np.float32)[inside] - before for x in (found, after)]
+    if any(not np.isfinite(x).all() or x.std() == 0 for x in changes):
+        return 1.0
+    return float(np.corrcoef(*(x.ravel() for x in changes))[0, 1])
+
+
+@partial(jax.jit, static_argnames="static", keep_unused=True)
+def _step(
+    params: Params, deter: jax.Array, stoch: jax.Array, actions: Any, *, static: Static
+) -> dict[str, jax.Array]:
+    """(B, T, …) states and the actions taken in them -> the states that follow, (B, T, D)."""
+    dtype = jnp.dtype(static.config.compute_dtype)
+    joined = join_actions(actions, static.spaces.actions, dtype)
+    deters, stochs, joineds = (
+        x.reshape((-1, *x.shape[2:])).astype(dtype) for x in (deter, stoch, joined)
+    )
+    carry = rssm.Carry(deters, stochs)
+    after = rssm.core(rssm.rounded(params, dtype), static.config.dyn, carry, joineds)
+    return {"deter": after.reshape(deter.shape).astype(jnp.float32)}
