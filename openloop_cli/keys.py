@@ -13,6 +13,7 @@ looked for: one is taken and noted, several are an error that names the option t
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,12 +81,13 @@ def infer_spaces(
     }
     images = {key: space for key, space in known.items() if space.is_image}
     vectors = {key: space for key, space in known.items() if not space.is_image}
+    fitting = _of_a_size(images, shapes) or images
     encoded = {
-        *_pick("encode", images, _inputs(shapes, "enc/cnn0/kernel", -2), options.encode),
+        *_pick("encode", fitting, _inputs(shapes, "enc/cnn0/kernel", -2), options.encode),
         *_encoded_vectors(shapes, vectors, heads, options.encode),
     }
     decoded = {
-        *_pick("decode", images, _inputs(shapes, "dec/imgout/kernel", -1), options.decode),
+        *_pick("decode", fitting, _inputs(shapes, "dec/imgout/kernel", -1), options.decode),
         *(key for key in vectors if key in heads and key in (options.decode or vectors)),
     }
     seen = {key: _classes(key, known[key], shapes, vectors, encoded) for key in known
@@ -207,13 +209,36 @@ def _pick(
     return fits[0] if fits else tuple(images)
 
 
+def _of_a_size(images: Mapping[str, Space], shapes: Shapes) -> dict[str, Space]:
+    """Images of a size that the encoder's stages bring to as many tokens as the dynamics take."""
+    stages = 0
+    while f"enc/cnn{stages}/kernel" in shapes:
+        stages += 1
+    tokens = _inputs(shapes, "dyn/obs0/kernel", 0)
+    if not stages or not tokens:
+        return {}
+    channels = _inputs(shapes, f"enc/cnn{stages - 1}/kernel", -1)
+    layers = [name for name in shapes if re.fullmatch(r"enc/mlp\d+/bias", name)]
+    mlp = outputs(shapes[layers[-1]]) if layers else 0
+    # Gated activations halve a width; `absolute` leaves deter out; `outer` halves once less.
+    rest = {a + b for a in (mlp, mlp // 2) for b in (0, _inputs(shapes, "dyn/dynin0/kernel", 0))}
+    found = {}
+    for key, space in images.items():
+        height, width = space.shape[:2]
+        for halved in (stages, stages - 1):
+            area = (height >> halved) * (width >> halved)
+            if {tokens - area * channels, tokens - area * (channels // 2)} & rest:
+                found[key] = space
+    return found
+
+
 def _encoded_vectors(
     shapes: Shapes,
     vectors: Mapping[str, Space],
     heads: Mapping[str, str],
     named: tuple[str, ...] | None,
 ) -> tuple[str, ...]:
-    """Vectors whose widths add up: all of them where these do."""
+    """Vectors whose widths add up: those that are decoded where these do."""
     width = _inputs(shapes, "enc/mlp0/kernel", 0)
     if named is not None:
         return tuple(key for key in vectors if key in named)
@@ -222,8 +247,10 @@ def _encoded_vectors(
         layers = any(name.startswith("dec/mlp/") for name in shapes)
         return () if layers else tuple(key for key in vectors if key in heads)
     widths = {key: x.width for key, x in vectors.items() if key in heads or not _unknown(x)}
-    if len(widths) == len(vectors) and sum(widths.values()) == width:
-        return tuple(vectors)
+    # A key without a head, without which the widths fit, is not the model's.
+    with_head = tuple(key for key in vectors if key in heads)
+    if sum(widths[key] for key in with_head) == width:
+        return with_head
     fits = choices(widths, width)
     if len(fits) > 1:
         raise _ambiguous("encode", "the encoder's vectors", width, fits)

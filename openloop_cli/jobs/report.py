@@ -219,13 +219,16 @@ def _started(job: ReportJob, loaded: Loaded, model: "Model") -> Loaded:
             )
         why = "the replay stores no latent states"
     elif job.start is None:
-        shapes = tuple(windows.data[key].shape[2:] for key in LATENTS)
-        if shapes != ((dyn.deter,), (dyn.stoch, dyn.classes)):
+        stored = [windows.data[key] for key in LATENTS]
+        shapes = tuple(x.shape[2:] for x in stored)
+        if any(x.dtype.kind not in "biuf" for x in stored):
+            why = "the replay's latent states are no numbers"
+        elif shapes != ((dyn.deter,), (dyn.stoch, dyn.classes)):
             why = f"the replay's latent states are of a model with deter {shapes[0]}"
         elif (found := latents_belong(model, windows, keep=job.cache)) < LEAST:
             why = (
-                "the replay's latent states are another model's (the change in a step correlates"
-                f" by {found:.2f} with theirs, with its own by {LEAST} or more)"
+                "the replay's latent states are another model's (a step from them correlates by"
+                f" {found:.2f} with the next, where its own do by {LEAST} or more)"
             )
     if job.start != "zeros" and not why:
         return loaded

@@ -55,11 +55,15 @@ def test_errors_are_one_short_line(run, tmp_path, long):
     assert max(map(len, lines)) < 1000
 
 
-def test_another_key_of_the_replay_in_an_error(run, tmp_path):
+def test_another_key_of_the_replay(run, tmp_path):
+    """In a note, and in an error."""
     for path in (run / "replay").glob("*.npz"):
         arrays = dict(np.load(path))
         np.savez(path, **arrays, **{NAME * 50: arrays["reward"]})
-    done = openloop("render", run, run, "--out", tmp_path / "x.npz", "--length", 6)
-    assert done.returncode == 1
-    assert acting(done.stderr) == []
+    words = ["render", run, run, "--out", tmp_path / "x.npz", "--length", 6]
+    done = openloop(*words)
+    assert (done.returncode, acting(done.stderr)) == (0, [])
+    assert "not seen by the model" in done.stderr
+    done = openloop(*words, "--encode", "nosuch")
+    assert (done.returncode, acting(done.stderr)) == (2, [])
     assert "Traceback" not in done.stderr

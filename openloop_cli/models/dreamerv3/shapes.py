@@ -42,6 +42,12 @@ def check_params(
                 f"another environment's replay: {other} ({shown}{more})",
                 hint="pass the replay of the checkpoint's own run",
             )
+        if "enc/cnn0/kernel" in found and not spaces.encoded_images:
+            raise ParamsError(
+                "enc/cnn0/kernel: the model sees images, the replay holds none (uint8, of height,"
+                " width and channels)",
+                hint="pass the replay of the checkpoint's own run",
+            )
         raise ParamsError(shown + more, hint=_whose_fault(found, expected, spaces))
     return tuple(expected)
 
