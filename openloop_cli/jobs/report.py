@@ -32,6 +32,7 @@ from openloop_cli.results.metrics_file import plain, windows_path, write_metrics
 from openloop_cli.run import Run
 from openloop_cli.storage import place
 from openloop_cli.storage.atomic import check_writable
+from openloop_cli.text import clean
 
 if TYPE_CHECKING:
     from openloop_cli.loggers.usage import Usage
@@ -189,6 +190,7 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
             cache=job.cache,
         )
     loaded = replace(loaded, notes=(*loaded.notes, *_not_finite(loop, run)))
+    loaded = replace(loaded, notes=(*loaded.notes, *filter(None, _channels(job, run))))
     step = run.checkpoint.step
     report = make_report(loop, run.config.model, name=run.name, step=step, keys=job.keys)
     pool = ThreadPoolExecutor(2, thread_name_prefix="openloop-measure")
@@ -197,6 +199,15 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     pool.shutdown(wait=False)
     told = provenance(job, loaded, model.device_name)
     return RolledOut(report, told, numbers, media, usage)
+
+
+def _channels(job: ReportJob, run: Run) -> Iterator[str]:
+    """What pictures cannot show as it is."""
+    from openloop_cli.draw.grid import channels_note
+
+    for key, space in run.spaces.images.items():
+        if not job.keys or key in job.keys:
+            yield channels_note(clean(key), space.shape[-1], job.style)
 
 
 def _started(job: ReportJob, loaded: Loaded, model: "Model") -> Loaded:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from openloop_cli.draw.grid import error_row, prediction_rows
+from openloop_cli.draw.grid import channels_note, error_row, prediction_rows
 from openloop_cli.draw.grid.rows import as_rgb, spread_row
 
 
@@ -48,7 +48,7 @@ def test_the_legend_shows_the_colours_of_the_row():
         assert tuple(legend.ramp[index]) == coloured([difference])
 
 
-@pytest.mark.parametrize(("channels", "expected"), [(1, 5), (2, 6), (3, 5), (5, 5)])
+@pytest.mark.parametrize(("channels", "expected"), [(1, 5), (2, 5), (3, 5), (5, 5)])
 def test_channels_to_three(channels, expected):
     video = np.full((1, 1, 2, 2, channels), 5, np.uint8)
     video[..., 1::2] = 7 if channels == 2 else 5
@@ -62,6 +62,28 @@ def test_prediction_rows_are_truth_prediction_error():
     assert [row.label for row in rows] == ["truth", "prediction", "error"]
     assert all(row.video.shape == (2, 3, 4, 5, 3) for row in rows)
     assert (rows[1].video == 9).all()
+
+
+@pytest.mark.parametrize("channels", [2, 4, 5, 12, 40])
+def test_every_channel_has_a_row_or_is_told(channels):
+    truth = np.arange(channels, dtype=np.uint8) * np.ones((1, 2, 3, 4, 1), np.uint8)
+    rows = prediction_rows(truth, truth + 100)
+    first = 1 if channels == 2 else 3
+    shown = min(channels, 16)
+    assert len(rows) == 3 + 2 * (shown - first)
+    for channel in range(first, shown):
+        pair = [row for row in rows if row.label.endswith(f", channel {channel + 1}")]
+        assert [int(row.video.max()) for row in pair] == [channel, channel + 100]
+    assert str(channels) in rows[0].note
+    told = channels_note("x", channels, "explained")
+    assert f"x has {channels} channels" in told
+    assert ("more are not drawn" in told) == (channels > shown)
+    assert f"{channels - first} more are not drawn" in channels_note("x", channels, "reference")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_usual_pictures_need_no_note(channels):
+    assert channels_note("x", channels, "explained") == ""
 
 
 def test_spread_that_is_no_number_is_shown_as_none():

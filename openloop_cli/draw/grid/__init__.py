@@ -11,6 +11,7 @@ from openloop_cli.draw.grid.reference import reference_grid, to_levels
 from openloop_cli.draw.grid.rows import (
     Legend,
     Row,
+    channels_note,
     error_row,
     future_rows,
     image_row,
@@ -24,6 +25,7 @@ __all__ = [
     "Legend",
     "Lines",
     "Row",
+    "channels_note",
     "default_scale",
     "error_row",
     "explained_grid",

@@ -15,6 +15,9 @@ import numpy as np
 from openloop_cli.arrays import Array
 
 _FULL = 64
+_COLOURS = 3
+# Of one image; no picture has rows for more.
+MOST_CHANNELS = 16
 _TOO_DARK = (77, 166, 255)
 _RIGHT = (0, 0, 0)
 _TOO_BRIGHT = (255, 159, 46)
@@ -40,10 +43,12 @@ class Row:
 
 
 def prediction_rows(truth: Array, prediction: Array) -> list[Row]:
-    """Truth, prediction and error: (B, T, H, W, C) uint8 twice -> three rows."""
+    """Truth, prediction and error: (B, T, H, W, C) uint8 twice -> three rows, and two more for each
+    channel that the first ones do not show."""
     return [
         image_row("truth", truth, note="what happened"),
         image_row("prediction", prediction, note="what the model shows"),
+        *_channel_rows(truth, prediction),
         error_row(truth, prediction),
     ]
 
@@ -62,8 +67,18 @@ def future_rows(truth: Array, futures: Array, spread: Array) -> list[Row]:
             image_row(f"future {i + 1}", future, note="" if i else "what the model shows")
             for i, future in enumerate(futures)
         ),
+        *_channel_rows(truth, futures[0], of="future 1"),
         spread_row(spread),
         error_row(truth, futures[0], label="error of future 1"),
+    ]
+
+
+def _channel_rows(truth: Array, prediction: Array, of: str = "prediction") -> list[Row]:
+    """Further channels in gray, the model's under the truth: (B, T, H, W, C) uint8 twice."""
+    return [
+        image_row(f"{label}, channel {channel + 1}", video[..., channel : channel + 1])
+        for channel in further_channels(truth.shape[-1])
+        for label, video in (("truth", truth), (of, prediction))
     ]
 
 
@@ -79,8 +94,34 @@ def spread_row(spread: Array, *, label: str = "spread") -> Row:
 
 
 def image_row(label: str, video: Array, *, note: str = "") -> Row:
-    """A row of pictures as they are: (B, T, H, W, C) uint8."""
+    """A row of pictures as they are: (B, T, H, W, C) uint8; of many channels, which are shown."""
+    channels = video.shape[-1]
+    if channels == 2:
+        note = "channel 1 of 2"
+    elif channels > _COLOURS:
+        note = f"channels 1 to 3 of {channels}"
     return Row(label, as_rgb(video), note)
+
+
+def further_channels(channels: int) -> range:
+    """Those, from 0, that have gray rows of their own, since a picture has one or three."""
+    drawn = _COLOURS if channels >= _COLOURS else 1
+    return range(drawn, min(channels, MOST_CHANNELS))
+
+
+def channels_note(key: str, channels: int, style: str) -> str:
+    """Which channels of an image key a picture shows; empty where it shows all as they are."""
+    if channels in (1, _COLOURS):
+        return ""
+    gray = further_channels(channels) if style != "reference" else range(0)
+    parts = ["channel 1 in gray" if channels == 2 else "channels 1 to 3 as red, green, blue"]
+    if len(gray) > 1:
+        parts.append(f"{gray.start + 1} to {gray.stop} in gray rows of their own")
+    elif gray:
+        parts.append(f"{gray.stop} in a gray row of its own")
+    drawn = gray.stop if gray else (1 if channels == 2 else _COLOURS)
+    rest = f"; {channels - drawn} more are not drawn" if drawn < channels else ""
+    return f"{key} has {channels} channels: drawn are {', '.join(parts)}{rest}"
 
 
 def error_row(truth: Array, prediction: Array, *, label: str = "error") -> Row:
@@ -95,13 +136,10 @@ def error_row(truth: Array, prediction: Array, *, label: str = "error") -> Row:
 
 
 def as_rgb(video: Array) -> Array:
-    """(…, C) -> (…, 3): one channel as grey, of more the first three, of two their mean."""
-    channels = video.shape[-1]
-    if channels == 2:
-        video = video.mean(-1, keepdims=True).astype(np.uint8)
-    if video.shape[-1] == 1:
-        return np.broadcast_to(video, (*video.shape[:-1], 3))
-    return video[..., :3]
+    """(…, C) -> (…, 3): one channel as gray, of two the first, of more the first three."""
+    if video.shape[-1] < _COLOURS:
+        return np.broadcast_to(video[..., :1], (*video.shape[:-1], _COLOURS))
+    return video[..., :_COLOURS]
 
 
 def _heat() -> Array:
