@@ -84,32 +84,37 @@ class Run:
         """
         try:
             names = check_params(self.shapes, self.config.model, self.spaces)
-        except ParamsError as error:
-            raise self._explained(error) from None
+        except ParamsError:
+            if problem := self.settings_problem():
+                hint = (
+                    "--config infer takes the architecture from the parameters, --config FILE the"
+                    " settings from elsewhere"
+                )
+                raise ParamsError(problem, hint=hint) from None
+            raise
         for name in names:
             dtype = self.checkpoint.params[name].dtype
             if dtype.kind != "f" and dtype != ml_dtypes.bfloat16:
                 raise ParamsError(f"{name}: expected floating-point numbers, found {dtype}")
         return self.checkpoint.read_params(names)
 
-    def _explained(self, error: ParamsError) -> ParamsError:
-        """What is wrong with the settings, where the parameters fit others; else the same."""
+    def settings_problem(self) -> str | None:
+        """In a line, how the settings differ from others that fit all parameters; None where these
+        fit, or no others do."""
         if self.config.source is None:
-            return error
+            return None
         try:
             others = _without_config(self.checkpoint, self.replay, self.spaces).model
             expected = expected_shapes(others, self.spaces, heads_of(self.shapes))
         except OpenloopError:
-            return error
+            return None
         told = differing_sizes(self.shapes, self.config.model, others)
         if not told or disagreements(self.shapes, expected):
-            return error
+            return None
         more = f"; and {len(told) - 4} more" if len(told) > 4 else ""
-        return ParamsError(
+        return (
             f"{self.config.source}: these settings do not belong to the checkpoint"
-            f" ({'; '.join(told[:4])}{more})",
-            hint="--config infer takes the architecture from the parameters, --config FILE the"
-            " settings from elsewhere",
+            f" ({'; '.join(told[:4])}{more})"
         )
 
     def choose_windows(

@@ -127,12 +127,14 @@ def _settle(known: Known) -> None:
     assert known.checkpoint is not None
     known.notes.extend(known.checkpoint.notes)
     replay = known.replay or _replay_beside(known.checkpoint.path)
+    run = None
     try:
         if replay:
             replay.expect(named_keys(known.shapes))
             known.spaces, _ = infer_spaces(known.shapes, replay.keys)
             known.spaces_from = str(replay.chunks[0].path.parent)
-            known.config = put_together(known.checkpoint, replay).config
+            run = put_together(known.checkpoint, replay)
+            known.config = run.config
         else:
             _settle_alone(known)
     except OpenloopError as error:
@@ -148,7 +150,9 @@ def _settle(known: Known) -> None:
         known.expected = expected_shapes(known.config.model, known.spaces, heads_of(known.shapes))
     except OpenloopError as error:
         known.problems.append(error.message)
-    known.problems.extend(disagreements(known.shapes, dict(known.expected)))
+    wrong = disagreements(known.shapes, dict(known.expected))
+    told = run.settings_problem() if wrong and run else None
+    known.problems.extend([told] if told else wrong)
 
 
 def _replay_beside(folder: Path) -> Replay | None:
