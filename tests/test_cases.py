@@ -16,6 +16,7 @@ from openloop_cli.jobs.report import ReportJob, measure_job, run_job
 from openloop_cli.results.metrics_file import read_metrics
 from openloop_cli.results.table import metrics_rows
 from tests.conftest import ROOT
+from tests.golden import architecture_case
 
 CASES = ROOT / "tests" / "fixtures" / "cases"
 PREFIX, ALONE = "06-names-below-a-prefix/prefix", "06-names-below-a-prefix/world-model-only"
@@ -81,6 +82,26 @@ def test_keys_that_the_model_does_not_see_are_left_out():
     report, tree = rendered("03-keys-the-model-does-not-see/run")
     assert list(report.loop.truth) == ["image", "state"]
     assert "qpos, qvel: in the replay, but not seen by the model" in notes(tree)
+
+
+def test_keys_that_are_only_encoded_or_only_decoded():
+    """Against the reference's own modules, with other keys for the encoder than the decoder."""
+    case = architecture_case(CASES / "split_keys.npz")
+    spaces = case.model.spaces
+    assert (spaces.only_encoded, spaces.only_decoded) == (("goal",), ("aux",))
+    assert list(spaces.encoded) == ["image", "state", "goal"]
+    loop = case.roll_out(latents="mode", evaluate=True)
+    golden = case.golden
+    assert set(loop.truth) == {"image", "state", "aux"}
+    np.testing.assert_array_equal(loop.model.stoch, golden["mode/open/stoch"].argmax(-1))
+    np.testing.assert_allclose(loop.model.deter, golden["mode/open/deter"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(loop.model.logit, golden["mode/open/logit"], rtol=1e-5, atol=1e-4)
+    for key in ("state", "aux"):
+        ours = loop.model.prediction[key]
+        ours = np.sign(ours) * np.log1p(np.abs(ours))
+        np.testing.assert_allclose(ours, golden[f"mode/open/{key}"], rtol=1e-4, atol=1e-5)
+    image = golden["mode/open/image"].astype(np.float32)
+    np.testing.assert_allclose(loop.model.prediction["image"], image, atol=6e-4)
 
 
 def test_a_prefix_changes_nothing_and_missing_modules_cost_what_needs_them():

@@ -61,6 +61,10 @@ def read_config(path: Path) -> RunConfig:
     return replace(run, name=name, source=path, notes=tuple(notes))
 
 
+# What the reference's configs.yaml says of the continue head, for copies that have none.
+_BINARY: Mapping[str, Any] = {"output": "binary"}
+
+
 def parse_config(tree: Mapping[str, Any], notes: list[str]) -> RunConfig:
     """The same from an already parsed tree; adds a line to `notes` for each ignored option."""
     agent = _table(tree, "agent")
@@ -70,7 +74,7 @@ def parse_config(tree: Mapping[str, Any], notes: list[str]) -> RunConfig:
         dyn=_module(agent, "dyn", "rssm", RSSMConfig, notes),
         dec=_module(agent, "dec", "simple", DecoderConfig, notes),
         reward=_fill(HeadConfig, _table(agent, "rewhead"), "agent.rewhead", notes),
-        cont=_fill(HeadConfig, _table(agent, "conhead"), "agent.conhead", notes),
+        cont=_fill(HeadConfig, {**_BINARY, **_table(agent, "conhead")}, "agent.conhead", notes),
         value=_fill(HeadConfig, _table(agent, "value"), "agent.value", notes),
         contdisc=_typed(agent.get("contdisc", True), bool, "agent.contdisc"),
         horizon=_typed(agent.get("horizon", 333), int, "agent.horizon"),
