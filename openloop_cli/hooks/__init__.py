@@ -37,10 +37,11 @@ _check_torchrl()
 from openloop_cli.hooks.collection import LoggingCollectionMetricsHook  # noqa: E402
 from openloop_cli.hooks.counters import LoggingCountersHook  # noqa: E402
 from openloop_cli.hooks.evaluation import LoggingEvaluationMetricsHook  # noqa: E402
-from openloop_cli.hooks.logger import OpenloopLogger, to_numpy  # noqa: E402
+from openloop_cli.hooks.logger import OpenloopLogger  # noqa: E402
 from openloop_cli.hooks.progress import LoggingProgressMetricsHook  # noqa: E402
 from openloop_cli.hooks.report import OpenLoopReportHook  # noqa: E402
 from openloop_cli.hooks.sets import LoggingEvaluationHookSet, LoggingHookSet  # noqa: E402
+from openloop_cli.hooks.tensors import to_numpy  # noqa: E402
 from openloop_cli.hooks.training import LoggingTrainingMetricsHook  # noqa: E402
 from openloop_cli.hooks.wandb import WandbFinishHook, WandbFlushHook  # noqa: E402
 

@@ -7,7 +7,7 @@ from tensordict import TensorDictBase
 from torch import Tensor
 from torchrl.trainers import TrainerHookBase
 
-from openloop_cli.hooks.batches import (
+from openloop_cli.hooks.tensors import (
     Key,
     as_float,
     fetched,
@@ -34,7 +34,7 @@ class LoggingCollectionMetricsHook(TrainerHookBase):
         `("next", group, "episode_reward")`. What a batch does not hold is left out.
       done_key: Ends of episodes.
       episode_reward_weights: Of the objectives in an episode reward; None adds them up.
-      reduce_stats: See `batches.statistics`. True keeps names the same from batch to batch.
+      reduce_stats: See `tensors.statistics`. True keeps names the same from batch to batch.
       original_numbers: `done_rate` as the original has it, over padding too.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import Any
 from tensordict import TensorDictBase
 from torchrl.trainers import TrainerHookBase
 
-from openloop_cli.hooks.batches import count_steps
+from openloop_cli.hooks.tensors import count_steps
 
 
 class LoggingCountersHook(TrainerHookBase):

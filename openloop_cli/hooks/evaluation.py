@@ -1,6 +1,7 @@
 """How well the policy does: a rollout of its own, now and then.
 
-A trajectory counts until its first done: its return is the sum over time, then the mean over agents.
+A trajectory counts until its first done: its return is the sum over time, then the mean over
+agents.
 """
 
 import random
@@ -16,8 +17,8 @@ from torch import Tensor
 from torchrl.envs.utils import ExplorationType, set_exploration_type
 from torchrl.trainers import TrainerHookBase
 
-from openloop_cli.hooks.batches import as_float, fetched, nested_key, statistics, without_last
 from openloop_cli.hooks.rendering import Camera
+from openloop_cli.hooks.tensors import as_float, fetched, nested_key, statistics, without_last
 from openloop_cli.hooks.trainers import (
     LOG,
     Schedule,
@@ -51,7 +52,7 @@ class LoggingEvaluationMetricsHook(TrainerHookBase):
       render: Take a video, with `render_kwargs` for the environment's `render`.
       video_fps: Frames per second of the video.
       reward_key: None means `("next", group, "reward")`.
-      reduce_stats: See `batches.statistics`.
+      reduce_stats: See `tensors.statistics`.
       logger: A TorchRL logger, where the trainer has none.
       final: Whether it runs at the end.
       original_numbers: Episode rewards as the original has them: over all steps of the rollout,
@@ -166,7 +167,9 @@ class LoggingEvaluationMetricsHook(TrainerHookBase):
         lengths = counted.sum(-1)
         found = {f"{top}/reward/episode_len_mean": as_float(lengths).mean()}
         rewards = rollout.get(self.reward_key)
-        returns = _original_returns(rewards) if self.original_numbers else _returns(rewards, counted)
+        returns = (
+            _original_returns(rewards) if self.original_numbers else _returns(rewards, counted)
+        )
         stats = statistics("episode_reward", returns, self.reduce_stats)
         for prefix in (f"{self.group}/", ""):
             found |= {f"{top}/{prefix}reward/{name}": value for name, value in stats.items()}

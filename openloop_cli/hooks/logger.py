@@ -17,7 +17,7 @@ from torchrl.record.loggers import Logger as TorchrlLogger
 from openloop_cli.encode.video import write_mp4
 from openloop_cli.errors import OutputError
 from openloop_cli.hooks.rendering import tiled
-from openloop_cli.hooks.to_numpy import to_numpy
+from openloop_cli.hooks.tensors import to_numpy
 from openloop_cli.loggers import Logger, Output, VideoFile
 
 
@@ -101,7 +101,9 @@ class OpenloopLogger(TorchrlLogger):
             cfg = OmegaConf.to_container(cfg, resolve=True)
         self.add({"hparams": json.dumps(cfg, indent=2, default=str)})
 
-    def log_histogram(self, name: str, data: Sequence[Any], step: int | None = None, **_: Any) -> None:
+    def log_histogram(
+        self, name: str, data: Sequence[Any], step: int | None = None, **_: Any
+    ) -> None:
         """Logs values, of which outputs make histograms, as a vector."""
         self.add({name: np.ravel(to_numpy(data))}, step)
 

@@ -6,8 +6,8 @@ from typing import Any
 from tensordict import TensorDictBase
 from torchrl.trainers import TrainerHookBase
 
-from openloop_cli.hooks.batches import as_float, nested_key, only_real, real_steps
 from openloop_cli.hooks.counters import LoggingCountersHook
+from openloop_cli.hooks.tensors import as_float, nested_key, only_real, real_steps
 from openloop_cli.hooks.trainers import logged_already
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torchrl.envs import EnvBase
 
 from openloop_cli.arrays import Array
-from openloop_cli.hooks.to_numpy import to_numpy
+from openloop_cli.hooks.tensors import to_numpy
 
 _CANDIDATES = ("base_env", "_env", "envs")
 _CHANNELS = (1, 3, 4)
@@ -79,10 +79,11 @@ class Camera:
 def _renderer(environment: Any) -> Callable[..., Any]:
     for place in (environment, *(getattr(environment, x, None) for x in _CANDIDATES)):
         places = place if isinstance(place, (list, tuple)) else [place]
-        found = [getattr(x, "render", None) for x in places]
+        found: list[Any] = [getattr(x, "render", None) for x in places]
         if found and all(callable(x) for x in found):
             if len(found) == 1:
-                return found[0]
+                render: Callable[..., Any] = found[0]
+                return render
             return lambda found=found, **options: [x(**options) for x in found]
     raise RuntimeError(
         f"render: {type(environment).__name__} has no render(), nor has what it wraps"

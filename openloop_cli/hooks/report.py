@@ -120,7 +120,7 @@ class OpenLoopReportHook(TrainerHookBase):
         self._waiting = False
         command = [sys.executable, "-m", "openloop_cli", "watch", str(self.run), "--once"]
         command += ["--replay", str(self.replay), "--out-dir", str(self.folder), "--quiet"]
-        self._words = tempfile.TemporaryFile()
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  it is read when the process ended
         try:
             self._process = subprocess.Popen(
                 [*command, *self.options],
@@ -140,7 +140,8 @@ class OpenLoopReportHook(TrainerHookBase):
         self._log_new()
 
     def _last_line(self) -> str:
-        assert self._words is not None and self._process is not None
+        assert self._words is not None
+        assert self._process is not None
         self._words.seek(0)
         lines = self._words.read().decode(errors="replace").strip().splitlines()
         return lines[-1] if lines else f"exit code {self._process.returncode}"

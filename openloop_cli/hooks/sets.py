@@ -11,8 +11,8 @@ from openloop_cli.hooks.counters import LoggingCountersHook
 from openloop_cli.hooks.evaluation import LoggingEvaluationMetricsHook
 from openloop_cli.hooks.progress import LoggingProgressMetricsHook
 from openloop_cli.hooks.timers import IterationTimers
-from openloop_cli.hooks.training import LoggingTrainingMetricsHook
 from openloop_cli.hooks.trainers import close_logger, close_on_failure
+from openloop_cli.hooks.training import LoggingTrainingMetricsHook
 
 
 class LoggingEvaluationHookSet(TrainerHookBase):

@@ -7,7 +7,7 @@ import torch
 from tensordict import TensorDictBase
 from torchrl.trainers import TrainerHookBase
 
-from openloop_cli.hooks.batches import as_float, fetched
+from openloop_cli.hooks.tensors import as_float, fetched
 
 
 class LoggingTrainingMetricsHook(TrainerHookBase):
@@ -22,9 +22,7 @@ class LoggingTrainingMetricsHook(TrainerHookBase):
     def __init__(self, group: str = "agents") -> None:
         self.group = group
 
-    def __call__(
-        self, optim_steps: int, average_losses: TensorDictBase | None
-    ) -> dict[str, float]:
+    def __call__(self, optim_steps: int, average_losses: TensorDictBase | None) -> dict[str, float]:
         """The means of top-level tensors; none of no losses."""
         if average_losses is None:
             return {}

@@ -1,8 +1,8 @@
 """TorchRL's `WandbLogger`: one row for each iteration, and an end.
 
 A `WandbLogger` of torchrl 0.13 leaves rows open, one of 0.14 makes a row of each scalar.
-`WandbFlushHook` keeps rows open with both, and closes one for each iteration. (`OpenloopLogger` with
-`wandb:PROJECT` needs neither.)
+`WandbFlushHook` keeps rows open with both, and closes one for each iteration. `OpenloopLogger`
+with `wandb:PROJECT` needs neither.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ class WandbFlushHook(TrainerHookBase):
 
     def __call__(self, batch: TensorDictBase | None = None) -> None:
         """Closes the open row, if anything was logged since the last."""
-        logger = getattr(self._trainer, "logger", None)
+        logger: Any = getattr(self._trainer, "logger", None)
         steps = getattr(logger, "_step_registry", None)
         if not self.enabled or not isinstance(steps, Mapping):
             return

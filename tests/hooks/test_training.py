@@ -71,7 +71,11 @@ def test_every_metric_of_a_real_training(envs):
         *(f"timers/{x}_time" for x in timers),
         *(x for x in found if x.startswith(("eval/", "timers/eval/"))),
     }
-    assert len(found) == 4 + 12 + len(ppo.losses[0]) * 2 + 1 + 4 + 2 * 8
+    # The trainer logs losses itself, but no vectors; we log the mean of those too.
+    assert {x for x in ppo.losses[0] if x in found} == {
+        name for name, x in ppo.losses[0].items() if not x.ndim
+    }
+    assert len([x for x in found if x.startswith(("eval/", "timers/eval/"))]) == 2 * 8
 
 
 def test_evaluation_is_in_its_own_timer_alone():
@@ -82,7 +86,7 @@ def test_evaluation_is_in_its_own_timer_alone():
         rollout = environment.rollout
 
         def slow(rollout=rollout, **options):
-            time.sleep(0.3)
+            time.sleep(0.1)
             return rollout(**options)
 
         environment.rollout = slow
@@ -95,7 +99,7 @@ def test_evaluation_is_in_its_own_timer_alone():
         passed = time.perf_counter() - begin
         found = ppo.logger.by_name()
         evaluated = sum(x for _, x in found["timers/eval/deterministic/evaluation_time"])
-        assert evaluated > 4 * 0.3
+        assert evaluated > 4 * 0.1
         assert found["timers/total_time"][-1][1] + evaluated < passed
         assert set(ppo.logger.by_name()["timers/collection_time"][0]) == {150, 0.0}
 
@@ -108,10 +112,13 @@ def test_a_random_state_and_modes_stay_as_they_were():
         environment = cartpole()
         environment.set_seed(1)
         modes = []
-        environment.rollout = lambda rollout=environment.rollout, **o: (
-            modes.append([x.training for x in o["policy"].modules()]),
-            np.random.rand(), rollout(**o),
-        )[-1]  # fmt: skip
+
+        def rollout(rollout=environment.rollout, modes=modes, **options):
+            modes.append([x.training for x in options["policy"].modules()])
+            np.random.rand()
+            return rollout(**options)
+
+        environment.rollout = rollout
         ppo.policy.train()
         ppo.policy.module[0].module[0].eval()  # one of its own
         before = [x.training for x in ppo.policy.modules()]

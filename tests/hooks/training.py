@@ -80,9 +80,7 @@ class PPO:
         value = ValueOperator(nn.Linear(4, 1), in_keys=["observation"])
         self.env = cartpole(envs)
         self.env.set_seed(0)
-        collector = Collector(
-            self.env, self.policy, frames_per_batch=batch, total_frames=total
-        )
+        collector = Collector(self.env, self.policy, frames_per_batch=batch, total_frames=total)
         loss = ClipPPOLoss(self.policy, value)
         self.logger = Recorder() if logger is None else logger
         self.trainer = Trainer(

@@ -1,4 +1,4 @@
-"""A collected batch -> the numbers that are logged of it.
+"""Tensors of a collected batch, wherever they lie -> the numbers that are logged of it.
 
 Shapes: a batch is (*B, T); rewards (*B, T, [agents,] objectives); done (*B, T, [agents,] 1); the
 mask of the steps that were really taken (*B, T).
@@ -7,9 +7,12 @@ mask of the steps that were really taken (*B, T).
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from tensordict import TensorDictBase
 from torch import Tensor
+
+from openloop_cli.arrays import Array
 
 Key = str | tuple[str, ...]
 MASK = ("collector", "mask")
@@ -48,8 +51,8 @@ def statistics(name: str, values: Tensor, reduce_stats: bool | None) -> dict[str
     """Few numbers of many, each of rank 0; none of none.
 
     Args:
-      reduce_stats: True: `<name>_min`, `_mean`, `_max`. False: the first element. None: the three of
-        more than one element, the bare name of exactly one.
+      reduce_stats: True: `<name>_min`, `_mean`, `_max`. False: the first element. None: the three
+        of more than one element, the bare name of exactly one.
     """
     values = as_float(values).reshape(-1)
     if not values.numel():
@@ -94,8 +97,17 @@ def fetched(numbers: Mapping[str, Tensor]) -> dict[str, float]:
     by_device: dict[Any, list[str]] = {}
     for name, value in numbers.items():
         by_device.setdefault((value.device, value.dtype), []).append(name)
-    found = {}
+    found: dict[str, float] = {}
     for names in by_device.values():
         values = torch.stack([numbers[name] for name in names]).tolist()
         found |= dict(zip(names, values, strict=True))
     return {name: found[name] for name in numbers}
+
+
+def to_numpy(value: Any) -> Array:
+    """A tensor or array as our loggers, `Agg` and encoders take it; bfloat16, which NumPy does not
+    have, as float32."""
+    if isinstance(value, Tensor):
+        value = value.detach().cpu()
+        value = (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+    return np.asarray(value)
