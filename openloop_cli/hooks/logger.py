@@ -170,7 +170,7 @@ def _frames(name: str, video: Any) -> np.ndarray[Any, Any]:
     found = found[None] if found.ndim == 4 else found
     if found.ndim != 5 or found.dtype != np.uint8 or found.shape[2] not in (1, 3, 4):
         raise OutputError(
-            f"{name}: a video of {found.dtype} {np.shape(video)}",
+            f"{name}: a video of {found.dtype} {tuple(video.shape)}",
             hint="uint8, ([N,] T, C, H, W), with 1, 3 or 4 channels",
         )
     found = found.transpose(1, 0, 3, 4, 2)[..., :3]

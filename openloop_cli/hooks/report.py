@@ -23,6 +23,7 @@ from openloop_cli.loggers.report import report_metrics
 from openloop_cli.loggers.values import Attachment, VideoFile
 from openloop_cli.results.entries import part
 from openloop_cli.results.metrics_file import read_metrics
+from openloop_cli.text import message
 
 _ENDING = ".metrics.json"
 
@@ -135,26 +136,33 @@ class OpenLoopReportHook(TrainerHookBase):
         if self._process is None or self._process.poll() is None:
             return
         if self._process.returncode:
-            LOG.warning("report of %s: %s", self.run, self._last_line())
+            LOG.warning("report of %s: %s", self.run, self._why())
         self._process = None
         self._log_new()
 
-    def _last_line(self) -> str:
+    def _why(self) -> str:
         assert self._words is not None
         assert self._process is not None
         self._words.seek(0)
         lines = self._words.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"exit code {self._process.returncode}"
+        # An error and its hint.
+        return message("; ".join(lines[-2:]) or f"exit code {self._process.returncode}")
 
     def _log_new(self) -> None:
-        for path in sorted(self.folder.glob(f"**/*{_ENDING}")):
-            name = str(path.relative_to(self.folder))
+        found = []
+        for path in self.folder.glob(f"*{_ENDING}"):
             try:
                 tree = read_metrics(path)
-                step = part(tree, "checkpoint").get("step")
-                if type(step) is int and self._logged.get(name) != step:
-                    self._log(tree, path, step)
-                    self._logged[name] = step
+            except OpenloopError as error:
+                LOG.warning("report of %s: not logged: %s", self.run, error)
+                continue
+            step = part(tree, "checkpoint").get("step")
+            if type(step) is int and self._logged.get(path.name) != step:
+                found.append((step, path, tree))
+        for step, path, tree in sorted(found, key=lambda x: x[0]):
+            self._logged[path.name] = step
+            try:
+                self._log(tree, path, step)
             except OpenloopError as error:
                 LOG.warning("report of %s: not logged: %s", self.run, error)
 
