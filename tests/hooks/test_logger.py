@@ -2,7 +2,9 @@
 
 import json
 import logging
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,6 +128,37 @@ def test_our_aggregates_rates_and_clocks_in_a_training(tmp_path):
     assert [(x["step"], x["fps"]) for x in found] == [(450, 25.0)]
     assert found[0]["mine/speed/max"] == pytest.approx(max(speeds[:3]))
     assert found[0]["mine/speed/mean"] == pytest.approx(np.mean(speeds[:3]))
+
+
+def test_the_python_of_the_docs_runs(tmp_path, monkeypatch):
+    """In a trainer of ours, with fewer steps and without TensorBoard."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "torchrl.md").read_text()
+    hooks, own, report = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    ppo = PPO()
+
+    def trainer(*arguments, logger, log_interval):
+        ppo.trainer.logger, ppo.trainer._log_interval = logger, log_interval
+        return ppo.trainer
+
+    names = {
+        "Trainer": trainer, "policy": ppo.policy, "make_env": lambda: cartpole(render=True),
+        "trainer": ppo.trainer, "Agg": Agg, "FPS": FPS, "Clock": Clock, "to_numpy": to_numpy,
+    }  # fmt: skip
+    exec(own.replace("Clock(60)", "Clock(-1)"), names)  # our own text, not a stranger's
+    stages = []
+    none = SimpleNamespace(
+        register_op=lambda stage, op: stages.append(stage), register_module=lambda *a: None
+    )
+    exec(report, {"trainer": none})  # there is no such run
+    assert "post_steps_log" in stages
+    hooks = hooks.replace("max_steps=500", "max_steps=9").replace(', "tensorboard:logs"', "")
+    exec(hooks, names)
+    names["logger"].close()
+    found = lines(tmp_path / "logs")
+    assert [x["step"] for x in found] == [0, 150, 300, 450, 600]
+    assert "eval/deterministic/reward/episode_len_mean" in found[0]
+    assert {"counters/iter", "speed/max", "fps"} <= set(found[-1])
 
 
 @pytest.fixture(scope="module")
