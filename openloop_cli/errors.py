@@ -47,6 +47,21 @@ class OptionError(OpenloopError):
     exit_code = 2
 
 
+class NotInstalledError(OpenloopError):
+    """What was asked for needs a package that an extra of ours brings.
+
+    Args:
+      what: Asks for it.
+      package: That is missing.
+      extra: That brings it.
+      otherwise: What would do without.
+    """
+
+    def __init__(self, what: str, package: str, extra: str, *, otherwise: str = "") -> None:
+        hint = f"pip install 'openloop[{extra}]'" + (f", or {otherwise}" if otherwise else "")
+        super().__init__(f"{what} needs {package}, which is not installed", hint=hint)
+
+
 class OutputError(OpenloopError):
     """A result cannot be written."""
 

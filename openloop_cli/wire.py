@@ -16,6 +16,7 @@ something that nobody may send (shared memory, objects, a shape that does not fi
 """
 
 import math
+import socket
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from openloop_cli.errors import OpenloopError, OptionError
+from openloop_cli.errors import NotInstalledError, OpenloopError
 
 GREETING = b"portal_handshake"
 OK, TOO_SHORT, UNDECODABLE, UNKNOWN_METHOD, FAILED = range(5)
@@ -57,13 +58,11 @@ class Refused(MessageError):  # noqa: N818
 
 
 def check_installed() -> None:
-    """Raises OptionError where the extra is missing."""
+    """Raises NotInstalledError where the extra is missing."""
     try:
         import msgpack  # noqa: F401
     except ImportError:
-        raise OptionError(
-            "openloop serve needs msgpack", hint="pip install 'openloop[serve]'"
-        ) from None
+        raise NotInstalledError("openloop serve", "msgpack", "serve") from None
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,13 @@ def frame(*parts: bytes | memoryview) -> bytes:
 
 def request(number: int, method: str, *arguments: Tree) -> bytes:
     """A call as a frame."""
+    return call(number, method, pack(list(arguments)))
+
+
+def call(number: int, method: str, arguments: bytes) -> bytes:
+    """A call whose arguments are packed already."""
     name = method.encode()
-    return frame(_integer(number), _integer(len(name)), name, pack(list(arguments)))
+    return frame(_integer(number), _integer(len(name)), name, arguments)
 
 
 def response(number: bytes, result: Tree = None) -> bytes:
@@ -128,6 +132,44 @@ def read_response(body: bytes) -> tuple[bytes, int, Tree]:
     status = _read_integer(view, 8)
     rest = view[16:]
     return bytes(view[:8]), status, str(rest, "utf-8", "replace") if status else unpack(rest)
+
+
+def receive_answer(connection: socket.socket, *, most: int = 1 << 20) -> tuple[int, Tree]:
+    """Status, and result or text, of the next answer that comes.
+
+    Args:
+      most: Bytes that it may have.
+
+    Raises:
+      OSError: The server is gone, or silent.
+      MessageError: What came is none, or larger.
+    """
+    length = int.from_bytes(_exactly(connection, 8), "little")
+    if length > most:
+        raise Undecodable(f"an answer of {length} bytes")
+    _, status, said = read_response(_exactly(connection, length))
+    return status, said
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        more = connection.recv(count - len(data))
+        if not more:
+            raise ConnectionResetError("the server has closed the connection")
+        data += more
+    return bytes(data)
+
+
+def leaf_size(leaf: Tree) -> int:
+    """Bytes of a leaf when it is packed, without packing it.
+
+    Raises:
+      Refused: It is of a kind that cannot be sent.
+    """
+    if isinstance(leaf, str):
+        return len(leaf.encode(errors="replace"))
+    return max(1, _array_of(leaf).nbytes)
 
 
 def pack(tree: Tree) -> bytes:
@@ -176,10 +218,15 @@ def _pack_leaf(leaf: Tree) -> tuple[list[Any], bytes]:
         return ["utf8"], leaf.encode(errors="replace")
     if isinstance(leaf, bytes | bytearray | memoryview):
         return ["bytes"], bytes(leaf)
+    array = _array_of(leaf)
+    return ["array", list(array.shape), array.dtype.str], array.tobytes() or _NOTHING
+
+
+def _array_of(leaf: Tree) -> np.ndarray:
     array = np.asarray(leaf)
     if array.dtype.kind not in _KINDS:
         raise Refused(f"values of type {array.dtype.name} cannot be sent")
-    return ["array", list(array.shape), array.dtype.str], array.tobytes() or _NOTHING
+    return array
 
 
 def _leaves(tree: Tree) -> Iterator[Tree]:

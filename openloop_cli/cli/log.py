@@ -3,7 +3,6 @@
 import typer
 
 from openloop_cli.cli import options as o
-from openloop_cli.cli.logging import log_reports
 
 
 @o.with_options
@@ -12,15 +11,16 @@ def log(metrics: o.Metrics, *, logging: o.Logging, quiet: o.Quiet = False) -> No
 
     Numbers and videos of each metrics.json, at its checkpoint's step.
     """
+    from openloop_cli.cli.logging import open_log
     from openloop_cli.errors import OptionError
     from openloop_cli.results.metrics_file import read_metrics
     from openloop_cli.text import plural
 
     if not logging.log:
         raise OptionError("--log is missing", hint="such as --log tensorboard:FOLDER")
-    for path in metrics:
-        read_metrics(path)  # so that a file that is none costs no output
-    with log_reports(logging) as log_to:
-        log_to.reports(metrics)
+    # First, so that a file that is none costs no output.
+    reports = [(read_metrics(path), path) for path in metrics]
+    with open_log(logging, logging.log) as opened:
+        opened.take(reports)
     if not quiet:
         typer.echo(f"logged {plural(len(metrics), 'report')}: {', '.join(logging.log)}")

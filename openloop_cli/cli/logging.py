@@ -1,7 +1,7 @@
 """`--log` of the commands that make reports: what they wrote is logged once it is there."""
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +9,7 @@ from openloop_cli.cli.options import Logging
 
 if TYPE_CHECKING:
     from openloop_cli.jobs.outcome import OnEvent
+    from openloop_cli.loggers.report import ReportLog
     from openloop_cli.results.outcome import Outcome
 
 
@@ -42,21 +43,26 @@ def log_reports(
     if not options.log:
         yield Log()
         return
-    from openloop_cli.cli.terminal import say
     from openloop_cli.jobs.records import FOLDER
     from openloop_cli.loggers.ledger import Ledger
-    from openloop_cli.loggers.report import report_log
     from openloop_cli.results.metrics_file import read_metrics
 
-    logging = report_log(
-        options.log, keep=options.log_filter, multiplier=options.step_multiplier, tell=say
-    )
     ledger = Ledger(folder / FOLDER / "logged") if folder else None
-    with logging as found:
+    with open_log(options, options.log) as found:
         yield Log(
             lambda files: found.take(((read_metrics(x), x) for x in files), several_runs, ledger),
             found.expect,
         )
+
+
+def open_log(options: Logging, outputs: Sequence[str]) -> "AbstractContextManager[ReportLog]":
+    """The outputs, as `report_log`."""
+    from openloop_cli.cli.terminal import say
+    from openloop_cli.loggers.report import report_log
+
+    return report_log(
+        outputs, keep=options.log_filter, multiplier=options.step_multiplier, tell=say
+    )
 
 
 def logged_events(on_event: "OnEvent", log: Log) -> "OnEvent":

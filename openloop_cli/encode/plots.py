@@ -10,7 +10,7 @@ from typing import Any
 from openloop_cli.draw.curves import Chart, Line, sheet
 from openloop_cli.draw.curves.chart import ahead, step_ticks, vertical
 from openloop_cli.draw.curves.palette import PALETTE
-from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.errors import NotInstalledError, OptionError
 from openloop_cli.storage.atomic import write_bytes, write_text
 
 PLOT_KINDS = (".svg", ".png")
@@ -22,7 +22,9 @@ def write_plots(path: Path, charts: Sequence[Chart], heading: str = "") -> None:
     """Write charts as the kind that the path's ending names, whole or not at all.
 
     Raises:
-      OutputError: Another ending, no matplotlib for a PNG, or a place that cannot be written.
+      OptionError: Another ending.
+      NotInstalledError: A PNG without matplotlib.
+      OutputError: A place that cannot be written.
     """
     kind = path.suffix.lower()
     if kind not in PLOT_KINDS:
@@ -42,10 +44,7 @@ def _png(path: Path, charts: Sequence[Chart], heading: str) -> bytes:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        raise OutputError(
-            f"{path}: PNG plots need matplotlib, which is not installed",
-            hint="pip install 'openloop[plot]', or use .svg",
-        ) from None
+        raise NotInstalledError(f"{path}", "matplotlib", "plot", otherwise="use .svg") from None
     lines = ceil(len(charts) / _COLUMNS)
     figure = Figure((6.4 * min(_COLUMNS, len(charts)), 3.7 * lines), layout="constrained")
     FigureCanvasAgg(figure)

@@ -41,9 +41,11 @@ _ENCODE = ["-an", "-vcodec", "libx264", "-pix_fmt", "yuv420p"]
 _ENCODE += ["-threads", "1", "-vf", _SCALE, *_COLOUR, "-movflags", "+faststart"]
 _ENCODE += ["-fflags", "+bitexact", "-flags:v", "+bitexact"]
 
-# One palette for all frames. From every eighth it takes two thirds of the time, but lacks the
-# colours of what is seen for a moment.
-_PALETTE = "split[a][b];[a]palettegen[p];[b][p]paletteuse=dither=none"
+# One palette for all frames, from every third pixel or so of a large video, which takes two thirds
+# of the time and costs 0.8 of 43.9 dB. From every eighth frame it is as fast, but lacks the colours
+# of what is seen for a moment.
+_SIZE = "w=ceil(iw/ceil(iw/400)):h=ceil(ih/ceil(iw/400)):flags=neighbor"
+_PALETTE = f"split[a][b];[a]scale={_SIZE},palettegen[p];[b][p]paletteuse=dither=none"
 
 
 def write_mp4(path: Path, frames: Iterable[Array], fps: float) -> None:

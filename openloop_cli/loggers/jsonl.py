@@ -10,11 +10,13 @@ place in JSON and is left out, which is told once. Only scalars are written.
 import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from openloop_cli.loggers.outputs import Tell, unwritable
+from openloop_cli.loggers.outputs import Tell
 from openloop_cli.loggers.values import Entry, Kind, kind_of, rows
+from openloop_cli.storage.atomic import unwritable
 
 SCORE = "episode/score"
 
@@ -63,7 +65,7 @@ class Jsonl:
             with path.open("a+b", buffering=0) as file:
                 _write_whole(file, data)
         except OSError as error:
-            raise unwritable(path, error) from error
+            raise unwritable(error, path) from error
 
 
 def _write_whole(file: BinaryIO, data: bytes) -> None:
@@ -77,7 +79,8 @@ def _write_whole(file: BinaryIO, data: bytes) -> None:
         while data:
             data = data[file.write(data) :]
     except OSError:
-        file.truncate(end)
+        with suppress(OSError):  # what has no length
+            file.truncate(end)
         raise
 
 

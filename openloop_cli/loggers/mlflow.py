@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from openloop_cli.encode.still import png_bytes
-from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.errors import NotInstalledError, OutputError
 from openloop_cli.loggers.outputs import Tell
 from openloop_cli.loggers.pictures import Pictures
 from openloop_cli.loggers.values import Attachment, Entry, Kind, VideoFile, kind_of
@@ -31,7 +31,7 @@ class Mlflow:
       fps: Of videos that come as arrays.
 
     Raises:
-      OptionError: mlflow is not installed.
+      NotInstalledError: mlflow is missing.
       OutputError: The run cannot be begun.
     """
 
@@ -40,9 +40,7 @@ class Mlflow:
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
         except ImportError:
-            raise OptionError(
-                "mlflow is not installed", hint="pip install 'openloop[mlflow]'"
-            ) from None
+            raise NotInstalledError("--log mlflow", "mlflow", "mlflow") from None
         self._pictures = Pictures("MLflow", tell, fps)
         try:
             self._client: Any = MlflowClient(target)

@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.errors import OptionError
 from openloop_cli.loggers.values import Entry
 
 Tell = Callable[[str], None]
@@ -27,11 +27,6 @@ class Output(Protocol):
 
     def close(self) -> None:
         """Writes what is left. Nothing is written after that."""
-
-
-def unwritable(path: Path, error: OSError) -> OutputError:
-    """What an output raises where the disk refuses."""
-    return OutputError(f"{path}: cannot be written: {(error.strerror or str(error)).lower()}")
 
 
 def make_output(text: str, tell: Tell) -> Output:

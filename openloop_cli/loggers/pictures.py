@@ -50,7 +50,7 @@ class Pictures:
         found = pixels(value)
         if found is None and name not in self._told:
             self._told.add(name)
-            why = "no picture of one or three channels"
+            why = "no picture: expected uint8 or floats from 0 to 1, with one or three channels"
             self._tell(f"left out of {self._output}: {clean(name)!r}: {why}")
         return found
 

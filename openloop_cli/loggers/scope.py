@@ -22,10 +22,10 @@ import numpy as np
 from openloop_cli.encode.still import png_bytes
 from openloop_cli.encode.video import mp4_bytes
 from openloop_cli.errors import OutputError
-from openloop_cli.loggers.outputs import Tell, unwritable
+from openloop_cli.loggers.outputs import Tell
 from openloop_cli.loggers.pictures import pixels
 from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of
-from openloop_cli.storage.atomic import write_bytes
+from openloop_cli.storage.atomic import disk_full, unwritable, write_bytes
 from openloop_cli.text import clean
 
 _FLOAT = struct.Struct(">qd")
@@ -55,7 +55,7 @@ class Scope:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise unwritable(self._folder, error) from error
+            raise unwritable(error, self._folder) from error
         for path in self._folder.iterdir():
             self._kinds[path.stem] = path.suffix[1:]
 
@@ -111,7 +111,7 @@ class Scope:
         try:
             folder.mkdir(exist_ok=True)
         except OSError as error:
-            raise unwritable(folder, error) from error
+            raise unwritable(error, folder) from error
         write(folder / f"{step:020d}-{mark.hex()}.{ending}")
         _append(folder / "index", _ENTRY.pack(step, mark))
 
@@ -142,6 +142,6 @@ def _append(path: Path, rows: bytes) -> None:
                 file.truncate(end)
             if file.write(rows) != len(rows):
                 file.truncate(end)
-                raise OutputError(f"{path}: the disk is full")
+                raise disk_full(path, end)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable(error, path) from error

@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
@@ -148,7 +148,7 @@ class ServeOutput:
                     connection.sendall(wire.GREETING)
                     if self._token:
                         connection.sendall(wire.request(0, "token", self._token))
-                        _answer(connection)
+                        wire.receive_answer(connection)
                     self._told_absent, pause = False, 0.05
                     self._send_orphans(connection)
                     self._send_over(connection)
@@ -185,12 +185,11 @@ class ServeOutput:
 
     def _exchange(self, connection: socket.socket, window: Sequence[bytes]) -> int:
         """How many messages, from the first on, need not be sent again."""
-        name = len(b"write").to_bytes(8, "little") + b"write"
         for number, message in enumerate(window):
-            connection.sendall(wire.frame(number.to_bytes(8, "little"), name, message))
+            connection.sendall(wire.call(number, "write", message))
         done = len(window)
         for number in range(len(window)):
-            status, said = _answer(connection)
+            status, said = wire.receive_answer(connection)
             if status == wire.FAILED:
                 done = min(done, number)
             elif status != wire.OK or said:
@@ -322,7 +321,7 @@ def _parts(entries: Sequence[Entry], refuse: Callable[[str, str], None]) -> Iter
                 continue
             if isinstance(value, VideoFile):
                 raise wire.Refused("an encoded video cannot be sent")
-            cost = len(wire.pack(value))
+            cost = wire.leaf_size(value)
         except wire.Refused as error:
             refuse(name, error.message)
             continue
@@ -336,24 +335,6 @@ def _parts(entries: Sequence[Entry], refuse: Callable[[str, str], None]) -> Iter
         size += cost
     if part:
         yield part
-
-
-def _answer(connection: socket.socket) -> tuple[int, Any]:
-    length = int.from_bytes(_exactly(connection, 8), "little")
-    if length > 1 << 20:
-        raise wire.Undecodable(f"an answer of {length} bytes")
-    _, status, said = wire.read_response(_exactly(connection, length))
-    return status, said
-
-
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    data = bytearray()
-    while len(data) < count:
-        more = connection.recv(count - len(data))
-        if not more:
-            raise ConnectionResetError("the server has closed the connection")
-        data += more
-    return bytes(data)
 
 
 def _check_alive(connection: socket.socket) -> None:

@@ -23,11 +23,11 @@ from openloop_cli.arrays import Array
 from openloop_cli.encode.animation import MOST_FPS, write_gif
 from openloop_cli.encode.still import png_bytes
 from openloop_cli.encode.video import gif_bytes
-from openloop_cli.errors import OptionError, OutputError
-from openloop_cli.loggers.outputs import Tell, unwritable
-from openloop_cli.loggers.pictures import pixels
+from openloop_cli.errors import NotInstalledError, OutputError
+from openloop_cli.loggers.outputs import Tell
+from openloop_cli.loggers.pictures import Pictures
 from openloop_cli.loggers.values import Entry, Kind, VideoFile, kind_of, rows
-from openloop_cli.text import clean
+from openloop_cli.storage.atomic import unwritable
 
 
 class TensorBoard:
@@ -39,18 +39,14 @@ class TensorBoard:
       fps: Of videos that come as arrays.
 
     Raises:
-      OptionError: tensorboardX is not installed.
+      NotInstalledError: tensorboardX is missing.
       OutputError: The folder cannot be written.
     """
 
     def __init__(self, folder: Path, tell: Tell, *, fps: float = 15) -> None:
         if find_spec("tensorboardX") is None:
-            raise OptionError(
-                "TensorBoard needs tensorboardX, which is not installed",
-                hint="pip install 'openloop[tensorboard]'",
-            )
-        self._tell = tell
-        self._told: set[str] = set()
+            raise NotInstalledError("--log tensorboard", "tensorboardX", "tensorboard")
+        self._pictures = Pictures("TensorBoard", tell, fps)
         self._fps = fps
         self._folder = folder
         self._writer: Any = None
@@ -61,7 +57,7 @@ class TensorBoard:
             if not os.access(folder, os.W_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         except OSError as error:
-            raise unwritable(folder, error) from error
+            raise unwritable(error, folder) from error
         # It takes longer than writing a report: beside the rollout, say, it costs less.
         threading.Thread(target=_import, name="import tensorboardX", daemon=True).start()
 
@@ -85,13 +81,17 @@ class TensorBoard:
                     events.write_event(Event(wall_time=now, step=step, summary=summary))
             events.flush()
         except OSError as error:
-            raise unwritable(self._folder, error) from error
+            raise unwritable(error, self._folder) from error
 
     def close(self) -> None:
         """Closes the file."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pictures.close()
         if self._writer is not None:
-            self._writer.close()
+            try:
+                self._writer.close()
+            except OSError as error:  # what was told before could still not be written
+                raise unwritable(error, self._folder) from error
 
     def _events(self) -> Any:
         """The file, which is begun when there is something to write."""
@@ -123,16 +123,10 @@ class TensorBoard:
             expected = self._expected.pop(value.path, None)
             data = expected.result() if expected else _gif_of(value.path)
             width, height = (int.from_bytes(data[at : at + 2], "little") for at in (6, 8))
-        elif (found := pixels(value)) is not None:
+        elif (found := self._pictures.frames(name, value)) is not None:
             height, width = found.shape[-3:-1]
             data = png_bytes(found) if kind is Kind.image else _gif(found, self._fps)
         else:
-            if name not in self._told:
-                self._told.add(name)
-                self._tell(
-                    f"left out of TensorBoard: {clean(name)!r}: expected uint8 with one or three"
-                    " channels, or floats from 0 to 1"
-                )
             return None
         return {"height": height, "width": width, "colorspace": 3, "encoded_image_string": data}
 

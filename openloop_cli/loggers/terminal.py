@@ -1,11 +1,12 @@
 """Scalars on stderr, as the reference shows them, sorted out by the reference's own filter."""
 
 import re
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
+from rich.console import Console
+from rich.text import Text
 
 from openloop_cli.errors import OptionError
 from openloop_cli.loggers.outputs import Tell
@@ -34,6 +35,7 @@ class Terminal:
             self._pattern = re.compile(FILTER if pattern is None else pattern)
         except re.error as error:
             raise OptionError(f"filter {pattern!r}: no regular expression: {error}") from None
+        self._console = Console(stderr=True, soft_wrap=True, highlight=False)
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Prints what is shown of the entries, and how many scalars are not."""
@@ -42,13 +44,14 @@ class Terminal:
         shown = dict(list(shown.items())[:MOST])
         if not scalars:
             return
-        lines = [f"---[Agent Step {max(step for step, _, _ in entries):,}]---"]
-        lines += [f"{clean(name)} {number_text(value)}" for name, value in shown.items()]
+        step = max(step for step, _, _ in entries)
+        lines = [Text(f"---[Agent Step {step:,}]---", style="bold")]
+        for name, value in shown.items():
+            lines.append(Text.assemble(clean(name), " ", (number_text(value), "cyan")))
         if left := len(scalars) - len(shown):
-            lines.append(f"({left:,} more not shown)")
+            lines.append(Text(f"({left:,} more not shown)", style="dim"))
         with suppress(OSError):
-            sys.stderr.write("\n".join(lines) + "\n")
-            sys.stderr.flush()
+            self._console.print(Text("\n").join(lines))
 
     def close(self) -> None:
         """Nothing is left."""

@@ -6,7 +6,7 @@ from contextlib import redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
-from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.errors import NotInstalledError, OutputError
 from openloop_cli.loggers.outputs import Tell
 from openloop_cli.loggers.pictures import Pictures
 from openloop_cli.loggers.values import Attachment, Entry, Kind, VideoFile, kind_of, rows
@@ -22,7 +22,7 @@ class Trackio:
       fps: Of videos that come as arrays.
 
     Raises:
-      OptionError: trackio is not installed.
+      NotInstalledError: trackio is missing.
       OutputError: The run cannot be begun.
     """
 
@@ -30,9 +30,7 @@ class Trackio:
         try:
             import trackio
         except ImportError:
-            raise OptionError(
-                "trackio is not installed", hint="pip install 'openloop[trackio]'"
-            ) from None
+            raise NotInstalledError("--log trackio", "trackio", "trackio") from None
         self._trackio: Any = trackio
         self._pictures = Pictures("trackio", tell, fps)
         project, _, run = target.partition("/")

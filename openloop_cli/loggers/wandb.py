@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.errors import NotInstalledError, OutputError
 from openloop_cli.loggers.outputs import Tell
 from openloop_cli.loggers.pictures import Pictures
 from openloop_cli.loggers.values import Attachment, Entry, Kind, VideoFile, kind_of, rows
@@ -31,7 +31,7 @@ class Wandb:
       fps: Of videos that come as arrays.
 
     Raises:
-      OptionError: wandb is not installed.
+      NotInstalledError: wandb is missing.
       OutputError: The run cannot be begun.
     """
 
@@ -39,9 +39,7 @@ class Wandb:
         try:
             import wandb
         except ImportError:
-            raise OptionError(
-                "W&B needs wandb, which is not installed", hint="pip install 'openloop[wandb]'"
-            ) from None
+            raise NotInstalledError("--log wandb", "wandb", "wandb") from None
         self._wandb: Any = wandb
         self._pictures = Pictures("W&B", tell, fps)
         project, _, run = target.partition("/")

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from openloop_cli.errors import OutputError
+from openloop_cli.errors import NotInstalledError
 from openloop_cli.results.entries import part
 from openloop_cli.text import visible
 
@@ -90,16 +90,13 @@ def parquet_bytes(rows: Iterable[TableRow]) -> bytes:
     """The table as Parquet.
 
     Raises:
-      OutputError: pyarrow is not installed.
+      NotInstalledError: pyarrow is missing.
     """
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        raise OutputError(
-            "Parquet needs pyarrow, which is not installed",
-            hint="pip install 'openloop[parquet]', or use .csv",
-        ) from None
+        raise NotInstalledError("Parquet", "pyarrow", "parquet", otherwise="use .csv") from None
     text, whole, number = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
     kinds = (text, whole, text, text, text, whole, number, number, number)
     schema = pyarrow.schema(list(zip(TableRow._fields, kinds, strict=True)))

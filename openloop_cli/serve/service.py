@@ -64,12 +64,8 @@ def ask_status(host: str, port: int) -> dict[str, Any]:
             connection.sendall(wire.GREETING)
             connection.sendall(wire.request(0, "token", os.environ.get(TOKEN, "")))
             connection.sendall(wire.request(1, "status"))
-            file = connection.makefile("rb")
             for _ in range(2):
-                length = int.from_bytes(file.read(8), "little")
-                if not 16 <= length <= 1 << 24:
-                    raise wire.Undecodable(f"an answer of {length} bytes")
-                _, status, said = wire.read_response(file.read(length))
+                status, said = wire.receive_answer(connection, most=1 << 24)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise RemoteError(f"{place}: no server answers: {reason}") from error

@@ -68,7 +68,7 @@ def atomic_path(path: Path, *, expected_bytes: int | None = None) -> Iterator[Pa
             yield partial
             partial.replace(target)
         except OSError as error:
-            raise _explain(error, path, _size(partial), expected_bytes) from error
+            raise unwritable(error, path, _size(partial), expected_bytes) from error
         finally:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ def check_writable(path: Path) -> None:
             with suppress(OSError):
                 probe.unlink(missing_ok=True)
     except OSError as error:
-        raise _explain(error, path, 0, None) from error
+        raise unwritable(error, path) from error
 
 
 def resolved(path: Path) -> Path:
@@ -110,7 +110,7 @@ def resolved(path: Path) -> Path:
     try:
         return Path(os.path.realpath(path))
     except OSError as error:  # the folder that we stand in is gone
-        raise _explain(error, path, 0, None) from error
+        raise unwritable(error, path) from error
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def _uploaded(path: RemotePath, expected_bytes: int | None) -> Iterator[Path]:
             try:
                 yield local
             except OSError as error:
-                raise _explain(error, local, _size(local), expected_bytes) from error
+                raise unwritable(error, local, _size(local), expected_bytes) from error
             putting.put(path, local)
     except RemoteError as error:
         raise OutputError(error.message, hint=error.hint) from error
@@ -247,7 +247,15 @@ def _host() -> str:
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:4]
 
 
-def _explain(error: OSError, path: Path, written: int, expected: int | None) -> OutputError:
+def unwritable(
+    error: OSError, path: Path, written: int = 0, expected: int | None = None
+) -> OutputError:
+    """The error for a place that refuses, the same from every writer.
+
+    Args:
+      written: Bytes that are there already.
+      expected: The result's size if known.
+    """
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return disk_full(path, written, expected)
     reason = (error.strerror or str(error) or type(error).__name__).lower()

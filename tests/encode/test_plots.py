@@ -8,7 +8,7 @@ from PIL import Image
 
 from openloop_cli.draw.curves import Chart, Line
 from openloop_cli.encode.plots import write_plots
-from openloop_cli.errors import OptionError, OutputError
+from openloop_cli.errors import NotInstalledError, OptionError
 
 ODD = Line("mo$del", "model", (1.0, None, 2.0), (0.5, None, 1.5), (1.5, None, 2.5))
 LONE = (Line("_x", "truth", (0.1,)), Line("y", "floor", (None,)))
@@ -35,7 +35,7 @@ def test_png(tmp_path):
 def test_png_without_matplotlib_names_the_extra(tmp_path, monkeypatch):
     for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(OutputError, match="need matplotlib") as error:
+    with pytest.raises(NotInstalledError, match="matplotlib, which is not installed") as error:
         write_plots(tmp_path / "a.png", CHARTS)
     assert "openloop[plot]" in error.value.hint
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from openloop_cli.errors import OptionError
+from openloop_cli.errors import NotInstalledError, OptionError
 from openloop_cli.jobs.batch import run_batch
 from openloop_cli.jobs.engines.ray import Cluster, ray_engine
 from tests.conftest import ROOT
@@ -172,6 +172,6 @@ def test_it_joins_no_cluster_that_was_not_named(run, tmp_path, monkeypatch):
 
 def test_without_ray_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(OptionError, match="Ray is not installed") as error:
+    with pytest.raises(NotInstalledError, match="Ray, which is not installed") as error:
         ray_engine(Cluster())
     assert "openloop[ray]" in error.value.hint

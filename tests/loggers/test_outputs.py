@@ -1,7 +1,10 @@
 """What each output wrote, read back by the system that it is for."""
 
 import io
+import json
 import struct
+import subprocess
+import sys
 
 import imageio.v3
 import numpy as np
@@ -105,8 +108,8 @@ def test_tensorboard(tmp_path, file):
     assert len(frames) == 6
     assert np.abs(frames[:, :31, :31].astype(int) - VIDEO[:, :31, :31]).mean() < 5
     assert told == [
-        "left out of TensorBoard: 'huge': expected uint8 with one or three channels, or floats"
-        " from 0 to 1"
+        "left out of TensorBoard: 'huge': no picture: expected uint8 or floats from 0 to 1, with"
+        " one or three channels"
     ]
 
 
@@ -128,3 +131,72 @@ def test_a_folder_that_cannot_be_one_is_told_before_anything_is_done(name, tmp_p
 )  # fmt: skip
 def test_numbers_on_the_terminal(value, text):
     assert number_text(value) == text
+
+
+def test_the_terminal_says_how_many_it_left_out(capfd):
+    metrics = {f"train/loss/{n}": n for n in range(60)} | {"other": 1, "score\x1b[31m": 2.5}
+    log("terminal", [], (1000, {"score\x1b[31m": 0}), (1200, metrics))
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if "Step" in line][-1] == "---[Agent Step 1,200]---"
+    assert "train/loss/49 49" in lines
+    assert lines[-1] == "(12 more not shown)"
+    assert "\x1b" not in "".join(lines)
+
+
+FILLED = """
+import json, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+from openloop_cli.errors import OutputError
+from openloop_cli.loggers import Logger
+told = []
+logger = Logger([f"{name}:{sys.argv[1]}" for name in sys.argv[2:]], tell=told.append)
+for step in range(30):
+    logger.step = step
+    logger.add({f"a{n}": n for n in range(100)} | {"text": "x" * 500 * step})
+    logger.write()
+try:
+    logger.close()
+except OutputError as error:
+    print(json.dumps([told, str(error)]))
+"""
+
+
+def test_a_file_that_can_grow_no_more_is_told_once_and_what_is_there_stays_whole(tmp_path):
+    names = ["jsonl", "scope"]
+    try:
+        import tensorboardX  # noqa: F401
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    except ImportError:
+        pass
+    else:
+        names.append("tensorboard")
+    code = [sys.executable, "-c", FILLED, str(tmp_path), *names]
+    told, said = json.loads(subprocess.check_output(code, text=True))
+    for name in ("jsonl", "tensorboard"):
+        lines = [line for line in told if line.startswith(f"--log {name}:")]
+        assert len(lines) == (name in names)
+        assert all("cannot be written: file too large" in line for line in lines)
+        assert (name in names) == (f"{name}:{tmp_path}: " in said)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(len(lines)))
+    assert len(lines) > 5
+    rows = (tmp_path / "scope" / "a7.float").read_bytes()
+    assert len(rows) == 30 * 16  # small files still fit
+    if "tensorboard" in names:
+        found = EventAccumulator(str(tmp_path)).Reload()
+        assert [x.value for x in found.Scalars("a7")][:3] == [7, 7, 7]
+
+
+@pytest.mark.parametrize(("name", "file"), [("jsonl", "metrics.jsonl"), ("scope", "scope/a.float")])
+def test_a_full_disk_is_one_line(tmp_path, name, file):
+    told = []
+    logger = Logger([f"{name}:{tmp_path}"], tell=told.append)
+    (tmp_path / file).unlink(missing_ok=True)
+    (tmp_path / file).symlink_to("/dev/full")
+    for _ in range(3):
+        logger.add({"a": 1})
+        logger.write()
+    with pytest.raises(OutputError, match="not all was logged"):
+        logger.close()
+    (line,) = told
+    assert f"{tmp_path / file}: the disk is full" in line

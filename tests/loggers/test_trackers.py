@@ -149,9 +149,10 @@ def test_a_package_that_is_missing_is_one_line(name, tmp_path):
     shutil.rmtree(tmp_path / "x", ignore_errors=True)
     code = (
         f"import sys; sys.modules[{name!r}] = None\n"
-        "from openloop_cli.loggers import Logger; from openloop_cli.errors import OptionError\n"
+        "from openloop_cli.loggers import Logger; from openloop_cli.errors import OpenloopError\n"
         f"try: Logger(['{name}:x'])\n"
-        "except OptionError as error: print(error)\n"
+        "except OpenloopError as error: print(error.exit_code, error)\n"
     )
     said = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path)
-    assert f"not installed (pip install 'openloop[{name}]')" in said
+    assert said.startswith(f"1 --log {name} needs {name}, which is not installed")
+    assert f"(pip install 'openloop[{name}]')" in said

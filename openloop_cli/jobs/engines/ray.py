@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from openloop_cli.errors import OpenloopError, OptionError
+from openloop_cli.errors import NotInstalledError, OpenloopError, OptionError
 from openloop_cli.jobs.batch import Engine
 from openloop_cli.jobs.engines.local import EXPECTED
 from openloop_cli.jobs.outcome import Event, OnEvent, failed, finished
@@ -52,7 +52,7 @@ def ray_engine(cluster: Cluster) -> Engine:
     """An engine for `run_batch`.
 
     Raises:
-      OptionError: Ray is not installed.
+      NotInstalledError: Ray is missing.
     """
     ray = _import_ray()
 
@@ -152,9 +152,7 @@ def _import_ray() -> Any:
         import ray
         import ray.exceptions
     except ImportError:
-        raise OptionError(
-            "--engine ray: Ray is not installed", hint='pip install "openloop[ray]"'
-        ) from None
+        raise NotInstalledError("--engine ray", "Ray", "ray") from None
     return ray
 
 
