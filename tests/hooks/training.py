@@ -17,6 +17,8 @@ from torchrl.trainers import ReplayBufferTrainer, Trainer
 
 from openloop_cli.hooks import LoggingEvaluationHookSet, LoggingHookSet
 
+torch.set_num_threads(1)  # of such small tensors more threads only wait for each other
+
 REWARD, EPISODE = ("next", "reward"), ("next", "episode_reward")
 
 
