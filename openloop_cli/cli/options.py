@@ -148,6 +148,15 @@ class Windows:
         typer.Option(metavar="N", help="Context steps; the rest is imagined", show_default="half"),
     ] = None
     num_windows: Annotated[int, typer.Option(metavar="N", help="Windows to measure")] = 16
+    report_batches: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Measure N times as many windows, as the reference's\n"
+            "run.report_batches; videos are never joined in time",
+        ),
+    ] = 1
     seed: Annotated[
         int,
         typer.Option(
@@ -383,13 +392,22 @@ def settings(*groups: Windows | Rollout | Report | Pictures, **more: Any) -> "Re
     """The job that these options ask for; paths that `more` does not name are left to the run.
 
     Raises:
-      OpenloopError: What is wrong with --keys or --window.
+      OpenloopError: What is wrong with --keys, --window or --report-batches.
     """
+    from openloop_cli.errors import OptionError
     from openloop_cli.jobs.loading import ReportJob, with_windows
 
     values = {x.name: getattr(group, x.name) for group in groups for x in fields(group)} | more
     values = {name: x.value if isinstance(x, StrEnum) else x for name, x in values.items()}
     window = values.pop("window", None) or ()
+    # The reference averages over its batches, which are of one size: a mean over all windows.
+    batches = values.pop("report_batches", 1)
+    if batches > 1 and window:
+        raise OptionError(
+            f"--report-batches {batches} with --window: these are measured and no others"
+        )
+    if "num_windows" in values:
+        values["num_windows"] *= batches
     keys = split_keys(values.pop("keys", None))
     for name in ("encode", "decode", "actions"):
         if name in values:

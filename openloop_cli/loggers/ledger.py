@@ -1,13 +1,16 @@
 """Which reports of a folder were logged where, so that a batch or watcher that was stopped or
 killed logs what is missing, and nothing twice.
 
-`<folder>/<name>.json` holds, for the report of that name, each output as `--log` names it and the
-SHA-256 of the metrics.json that it got. It is written once the output has written. A kill between
-these two is the one gap: that report is logged again.
+`<folder>/<name>.json` holds, for the report of that name, each output and the SHA-256 of the
+metrics.json that it got. It is written once the output has written. A kill between these two is the
+one gap: that report is logged again.
+
+An output stands there as a hash, since its target may hold a password.
 """
 
 import hashlib
 import json
+import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +19,7 @@ from openloop_cli.errors import OpenloopError
 from openloop_cli.storage.atomic import write_text
 
 _MOST_BYTES = 1 << 16
+_FOLDERS = ("jsonl", "scope", "tensorboard")
 
 
 class Ledger:
@@ -24,12 +28,21 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.Lock()
+        self._under_way: set[tuple[str, str, str]] = set()
 
     def missing(self, name: str, outputs: Iterable[str], digest: str) -> list[str]:
-        """The outputs that this report has not reached."""
+        """The outputs that this report has not reached. Each is named once by one ledger: from
+        then on the report is on its way there."""
         with self._lock:
             known = self._read(name)
-        return [output for output in outputs if known.get(output) != digest]
+            found = [
+                output
+                for output in outputs
+                if known.get(_key(output)) != digest
+                and (name, output, digest) not in self._under_way
+            ]
+            self._under_way.update((name, output, digest) for output in found)
+        return found
 
     def note(self, name: str, output: str, digest: str) -> None:
         """An output has the report.
@@ -38,7 +51,7 @@ class Ledger:
           OutputError: The folder cannot be written.
         """
         with self._lock:
-            known = self._read(name) | {output: digest}
+            known = self._read(name) | {_key(output): digest}
             self._folder.mkdir(parents=True, exist_ok=True)
             write_text(self._path(name), json.dumps(known, indent=1) + "\n")
 
@@ -57,6 +70,13 @@ class Ledger:
         if not isinstance(found, dict):
             return {}
         return {output: digest for output, digest in found.items() if isinstance(digest, str)}
+
+
+def _key(output: str) -> str:
+    """A folder is the same from wherever it is named."""
+    name, _, target = output.partition(":")
+    told = f"{name}:{os.path.abspath(target)}" if name in _FOLDERS else output  # noqa: PTH100
+    return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def file_digest(path: Path) -> str:

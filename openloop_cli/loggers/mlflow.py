@@ -8,7 +8,8 @@ MLFLOW_RUN_ID a run to go on with.
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,19 @@ from openloop_cli.loggers.values import Attachment, Entry, Kind, VideoFile, kind
 from openloop_cli.text import clean
 
 _MOST = 1000  # metrics of one request, MLflow's own bound
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """A server that is not there is told soon: MLflow would ask it again for minutes."""
+    wanted = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    ours = {name: value for name, value in wanted.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            os.environ.pop(name, None)
 
 
 class Mlflow:
@@ -43,9 +57,10 @@ class Mlflow:
             raise NotInstalledError("--log mlflow", "mlflow", "mlflow") from None
         self._pictures = Pictures("MLflow", tell, fps)
         try:
-            self._client: Any = MlflowClient(target)
-            self._run = os.environ.get("MLFLOW_RUN_ID") or self._begin()
-            self._client.get_run(self._run)
+            with _impatient():
+                self._client: Any = MlflowClient(target)
+                self._run = os.environ.get("MLFLOW_RUN_ID") or self._begin()
+                self._client.get_run(self._run)
         except (MlflowException, OSError) as error:
             raise OutputError(f"--log mlflow:{target}: {clean(error)}") from error
 

@@ -21,6 +21,9 @@ from openloop_cli.text import clean
 
 AXIS = "openloop/step"
 
+_PATIENCE = 30
+"""Seconds until a server that does not answer is told."""
+
 
 class Wandb:
     """One run.
@@ -49,7 +52,7 @@ class Wandb:
                 id=run or None,
                 resume="allow" if run else None,
                 mode=os.environ.get("WANDB_MODE", "offline"),
-                settings=wandb.Settings(silent=True, console="off"),
+                settings=wandb.Settings(silent=True, console="off", init_timeout=_PATIENCE),
             )
         except (wandb.errors.Error, OSError, ValueError) as error:
             raise OutputError(f"W&B cannot begin a run: {clean(error)}") from error

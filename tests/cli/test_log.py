@@ -8,6 +8,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from openloop_cli.cli import options
 from openloop_cli.cli.app import app
 from openloop_cli.errors import OpenloopError
 from openloop_cli.results.metrics_file import write_metrics
@@ -131,3 +132,10 @@ def test_a_comparison_logs_what_it_measured_and_what_it_was_given(metrics, tmp_p
     found = invoke(*words, "--out", "made", "--log", "jsonl:more")
     assert found.exit_code == 0, found.output
     assert len(steps(tmp_path / "more")) == len(list((tmp_path / "made").glob("*.metrics.json")))
+
+
+def test_report_batches_measure_as_many_windows_more():
+    job = options.settings(options.Windows(num_windows=3, report_batches=4))
+    assert job.num_windows == 12
+    with pytest.raises(OpenloopError, match="--report-batches 2 with --window"):
+        options.settings(options.Windows(window=["a:1"], report_batches=2))

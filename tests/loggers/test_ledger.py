@@ -24,7 +24,19 @@ def test_a_file_that_says_nothing_is_none(tmp_path, text):
     ledger = Ledger(tmp_path)
     assert ledger.missing("a", ["x"], "1") == ["x"]
     ledger.note("a", "x", "1")
-    assert json.loads((tmp_path / "a.json").read_text()) == {"x": "1"}
+    assert list(json.loads((tmp_path / "a.json").read_text()).values()) == ["1"]
+    assert Ledger(tmp_path).missing("a", ["x"], "1") == []
+
+
+def test_a_report_on_its_way_is_not_sent_again_and_no_password_is_kept(tmp_path, monkeypatch):
+    ledger, secret = Ledger(tmp_path), "mlflow:http://user:password@host"
+    assert ledger.missing("a", [secret, "jsonl:log"], "1") == [secret, "jsonl:log"]
+    assert ledger.missing("a", [secret, "jsonl:log"], "1") == []
+    monkeypatch.chdir(tmp_path)
+    for output in (secret, "jsonl:log"):
+        ledger.note("a", output, "1")
+    assert "password" not in (tmp_path / "a.json").read_text()
+    assert Ledger(tmp_path).missing("a", [secret, f"jsonl:{tmp_path}/log"], "1") == []
 
 
 class Broken:

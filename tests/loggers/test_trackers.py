@@ -11,9 +11,12 @@ import numpy as np
 import pytest
 
 from openloop_cli.encode import write_mp4
+from openloop_cli.errors import OutputError
 from openloop_cli.loggers import Attachment, Logger, VideoFile
 from tests.loggers.test_outputs import IMAGE, VIDEO
 from tests.videos import decoded
+
+NO_PICTURE = ": no picture: expected uint8 or floats from 0 to 1, with one or three channels"
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def test_wandb(metrics, tmp_path, monkeypatch):
     np.testing.assert_array_equal(image, IMAGE)
     assert [r.run.run_id for r in found if r.WhichOneof("record_type") == "run"] == ["run1"]
     assert any(r.WhichOneof("record_type") == "exit" for r in found)
-    assert told == ["left out of W&B: 'report/huge': no picture of one or three channels"]
+    assert told == ["left out of W&B: 'report/huge'" + NO_PICTURE]
 
 
 def test_mlflow(metrics, tmp_path, monkeypatch):
@@ -111,7 +114,7 @@ def test_mlflow(metrics, tmp_path, monkeypatch):
     (tmp_path / "got").mkdir()
     got = client.download_artifacts(run.info.run_id, kept["own"], str(tmp_path / "got"))
     assert open(got, "rb").read() == (tmp_path / "own.mp4").read_bytes()  # noqa: PTH123, SIM115
-    assert told == ["left out of MLflow: 'report/huge': no picture of one or three channels"]
+    assert told == ["left out of MLflow: 'report/huge'" + NO_PICTURE]
     monkeypatch.setenv("MLFLOW_RUN_ID", run.info.run_id)
     log(f"mlflow:{uri}", told, (200, {"a": 3}))
     assert len(client.get_metric_history(run.info.run_id, "report/a")) == 3
@@ -156,3 +159,12 @@ def test_a_package_that_is_missing_is_one_line(name, tmp_path):
     said = subprocess.check_output([sys.executable, "-c", code], text=True, cwd=tmp_path)
     assert said.startswith(f"1 --log {name} needs {name}, which is not installed")
     assert f"(pip install 'openloop[{name}]')" in said
+
+
+def test_an_mlflow_server_that_is_not_there_is_told_soon(monkeypatch):
+    pytest.importorskip("mlflow", reason="the extra `mlflow` is not installed")
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(OutputError, match=r"mlflow:http://\S+:9: API request"):
+        Logger(["mlflow:http://127.0.0.1:9"])
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
