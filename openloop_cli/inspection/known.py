@@ -151,8 +151,9 @@ def _settle(known: Known) -> None:
     except OpenloopError as error:
         known.problems.append(error.message)
     wrong = disagreements(known.shapes, dict(known.expected))
-    told = run.settings_problem() if wrong and run else None
-    known.problems.extend([told] if told else wrong)
+    if wrong and run and (told := run.settings_problem()):
+        known.problems.append(told)
+    known.problems.extend(wrong)
 
 
 def _replay_beside(folder: Path) -> Replay | None:
