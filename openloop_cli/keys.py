@@ -74,10 +74,13 @@ def infer_spaces(
     _check_options(options, keys)
     heads = {match[1]: name for name in shapes if (match := VECTOR_HEAD.fullmatch(name))}
     act, notes = _actions(shapes, keys, heads, options.actions)
+    others = {k: x for k, x in keys.items() if k not in act and not is_no_observation(k)}
+    _check_roles(options, others, heads)
+    # Text and the like that nothing says the model sees: an instruction, a name.
+    named = {*heads, *(options.encode or ()), *(options.decode or ())}
+    texts = [key for key, x in others.items() if not _is_numbers(x) and key not in named]
     known = {
-        key: _observation(key, info, shapes, heads)
-        for key, info in keys.items()
-        if key not in act and not is_no_observation(key)
+        key: _observation(key, x, shapes, heads) for key, x in others.items() if key not in texts
     }
     images = {key: space for key, space in known.items() if space.is_image}
     vectors = {key: space for key, space in known.items() if not space.is_image}
@@ -93,6 +96,9 @@ def infer_spaces(
     seen = {key: _classes(key, known[key], shapes, vectors, encoded) for key in known
             if key in encoded | decoded}  # fmt: skip
     notes += _notes(known, encoded, decoded)
+    if texts:
+        told = ", ".join(clean(key) for key in texts)
+        notes.append(f"{told}: in the replay, but no numbers, so not seen by the model")
     return Spaces(
         obs=tuple(seen.items()),
         act=tuple(act.items()),
@@ -107,6 +113,23 @@ def _check_options(options: KeyOptions, keys: Mapping[str, StepInfo]) -> None:
             if key not in keys or is_no_observation(key):
                 there = ", ".join(clean(x) for x in keys if not is_no_observation(x))
                 raise OptionError(f"--{name} {key}: no such key in the replay; there are {there}")
+
+
+def _check_roles(
+    options: KeyOptions, others: Mapping[str, StepInfo], heads: Mapping[str, str]
+) -> None:
+    """What is named as an observation is one, and what is to be predicted has a head."""
+    for name in ("encode", "decode"):
+        for key in getattr(options, name) or ():
+            if key not in others:
+                raise OptionError(f"--{name} {key}: is an action of the model")
+    for key in options.decode or ():
+        if key not in heads and not _is_image(others[key]):
+            raise OptionError(
+                f"--decode {key}: the checkpoint has no dec/vec/{clean(key)}/…, which would predict"
+                " it",
+                hint="leave it out",
+            )
 
 
 def _actions(
@@ -140,7 +163,7 @@ def _actions(
     candidates = {
         key: info
         for key, info in keys.items()
-        if not is_no_observation(key) and key not in heads and info.dtype.kind in "biuf"
+        if not is_no_observation(key) and key not in heads and _is_numbers(info)
         and not _is_image(info)
     }  # fmt: skip
     usual = ("action",) if "action" in candidates else None
@@ -172,6 +195,8 @@ def _fills(info: StepInfo, width: int) -> bool:
 def _of_width(names: Sequence[str], keys: Mapping[str, StepInfo], width: int) -> dict[str, Space]:
     """Actions whose widths add up; the classes of one discrete key are what is left."""
     names = [key for key in keys if key in names]
+    for key in names:
+        _check_numbers(key, keys[key])
     sizes = {key: max(1, math.prod(keys[key].shape)) for key in names}
     open_ = [key for key in names if is_discrete(keys[key].dtype)]
     left = width - sum(sizes[key] for key in names if key not in open_)
@@ -302,18 +327,18 @@ def choices(widths: Mapping[str, int], total: int) -> list[tuple[str, ...]]:
         reachable.append(reachable[-1] | (reachable[-1] << widths[key]) & ((1 << total + 1) - 1))
     reachable.reverse()
     found: list[tuple[str, ...]] = []
-
-    def follow(at: int, left: int, taken: tuple[str, ...]) -> None:
-        if len(found) == _MOST_FITS or not reachable[at] >> left & 1:
-            return
+    # What is still to be followed, the last first: a replay may hold more keys than calls can nest.
+    open_: list[tuple[int, int, tuple[str, ...]]] = [(0, total, ())]
+    while open_ and len(found) < _MOST_FITS:
+        at, left, taken = open_.pop()
+        if not reachable[at] >> left & 1:
+            continue
         if at == len(keys):
             found.append(taken)
-            return
+            continue
+        open_.append((at + 1, left, taken))
         if widths[keys[at]] <= left:
-            follow(at + 1, left - widths[keys[at]], (*taken, keys[at]))
-        follow(at + 1, left, taken)
-
-    follow(0, total, ())
+            open_.append((at + 1, left - widths[keys[at]], (*taken, keys[at])))
     return found
 
 
@@ -342,8 +367,12 @@ def _notes(known: Mapping[str, Space], encoded: set[str], decoded: set[str]) -> 
     return notes
 
 
+def _is_numbers(info: StepInfo) -> bool:
+    return info.dtype.kind in "biuf"
+
+
 def _check_numbers(key: str, info: StepInfo) -> None:
-    if info.dtype.kind not in "biuf":
+    if not _is_numbers(info):
         raise ReplayError(
             f"{key!r} in the replay: expected numbers, found {info.dtype}",
             hint="pass the replay that the run wrote",

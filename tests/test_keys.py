@@ -1,12 +1,14 @@
 """Which keys the model sees, by the widths of its parameters."""
 
+import os
 from itertools import chain, combinations
 
 import numpy as np
 import pytest
 
+from openloop_cli.checkpoints import others
 from openloop_cli.checkpoints.names import without_prefix
-from openloop_cli.errors import OptionError, ParamsError
+from openloop_cli.errors import OptionError, ParamsError, ReplayError
 from openloop_cli.keys import KeyOptions, choices, infer_spaces
 from openloop_cli.replay import KeyInfo
 
@@ -127,6 +129,35 @@ def test_an_option_names_what_is_there():
         spaces(encode=("reward",))
 
 
+def test_text_in_the_replay_is_left_out():
+    found, notes = spaces(keys={"instruction": info(dtype="U40")})
+    assert roles(found) == (["state", "goal"], ["state", "goal"])
+    assert notes == ["instruction: in the replay, but no numbers, so not seen by the model"]
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "options"),
+    [
+        (
+            OptionError,
+            "--decode extra: the checkpoint has no dec/vec/extra/",
+            {"decode": ["extra"]},
+        ),
+        (OptionError, "--encode action: is an action", {"encode": ["state", "action"]}),
+        (ReplayError, "'text' in the replay: expected numbers", {"actions": ["text"]}),
+        (ReplayError, "'text' in the replay: expected numbers", {"encode": ["text"]}),
+    ],
+)
+def test_options_that_cannot_be_followed(error, told, options):
+    keys = {"extra": info(3), "text": info(2, dtype="U5")}
+    with pytest.raises(error, match=told):
+        spaces(keys=keys, **options)
+
+
+def test_more_keys_than_calls_can_nest():
+    assert len(choices({f"k{i}": 1 for i in range(3000)}, 1500)) == 4
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_choices_are_all_sets_of_that_sum(seed):
     rng = np.random.default_rng(seed)
@@ -174,3 +205,34 @@ def test_prefixes(world, policy, more):
 def test_two_world_models_are_left_as_they_are():
     names = {f"{prefix}/{name}": 0 for prefix in ("a", "b") for name in NAMES}
     assert without_prefix(names) == (names, [])
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_module_below_the_prefix_comes_before_one_without(backwards):
+    names = [f"wm/{name}" for name in NAMES] + ["enc/mlp0/kernel"]
+    names = names[::-1] if backwards else names
+    found, notes = without_prefix({name: name for name in names})
+    assert found["enc/mlp0/kernel"] == "wm/enc/mlp0/kernel"
+    assert notes[1] == "enc: also there without the prefix, and those passed over"
+
+
+def test_a_prefix_that_acts_on_a_terminal_is_shown_clean():
+    _, notes = without_prefix({f"\x1b[2J{'x' * 9999}/{name}": 0 for name in NAMES})
+    assert "\x1b" not in notes[0]
+    assert len(notes[0]) < 300
+
+
+def test_a_large_tree_is_looked_at_in_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(others, "_MOST_NAMES", 10)
+    for i in range(8):
+        (tmp_path / f"d{i}").mkdir()
+        for j in range(8):
+            (tmp_path / f"d{i}" / f"f{j}").touch()
+    looked = []
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: looked.append(folder) or scan(folder))
+    assert others.other_kind(tmp_path) is None
+    assert len(looked) == 2
+    (tmp_path / "latest.pt").touch()
+    monkeypatch.undo()
+    assert others.other_kind(tmp_path) == ("latest.pt", "dreamerv3-torch")

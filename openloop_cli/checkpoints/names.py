@@ -5,6 +5,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from openloop_cli.text import clean
+
 MODULES = ("enc", "dyn", "dec", "rew", "con", "val", "pol")
 # What holds further copies of the same names.
 _COPIES = frozenset(("opt", "optim", "optimizer", "slow", "target", "ema", "polyak"))
@@ -24,10 +26,17 @@ def without_prefix(params: Mapping[str, T]) -> tuple[dict[str, T], list[str]]:
         return dict(params), []
     full = {f"{prefix}/{module}/": f"{module}/" for module, prefix in prefixes.items() if prefix}
     renamed: dict[str, T] = {}
+    left: dict[str, T] = {}
     for name, value in params.items():
         old = next((x for x in full if name.startswith(x)), "")
-        renamed[full[old] + name[len(old) :] if old else name] = value
-    return renamed, [f"parameters lie below {' and '.join(told)}: read as if they did not"]
+        (renamed if old else left)[full[old] + name[len(old) :] if old else name] = value
+    # Another module of the same name without the prefix is not the one that belongs to `dyn`.
+    hidden = sorted({name.split("/")[0] for name in renamed.keys() & left.keys()})
+    below = " and ".join(clean(prefix) for prefix in told)
+    notes = [f"parameters lie below {below}: read as if they did not"]
+    if hidden:
+        notes.append(f"{', '.join(hidden)}: also there without the prefix, and those passed over")
+    return left | renamed, notes
 
 
 def _prefixes(names: Iterable[str]) -> dict[str, str]:

@@ -32,7 +32,7 @@ _BY_NAME: tuple[tuple[str, str], ...] = (
 
 def other_kind(path: Path) -> tuple[str, str] | None:
     """Which other program's checkpoint lies at a local path: the file, and what it is."""
-    found = [path] if path.is_file() else sorted(_files(path, _DEEP)[:_MOST_NAMES])
+    found = [path] if path.is_file() else sorted(_files(path))
     for pattern, kind in _BY_NAME:
         for file in found:
             if re.fullmatch(pattern, file.name):
@@ -50,17 +50,26 @@ def other_hint(kind: str) -> str:
     return f"{kind} is another format; {_OURS}"
 
 
-def _files(folder: Path, deep: int) -> list[Path]:
+def _files(top: Path) -> list[Path]:
+    """Files of a folder and of those in it, the nearest first, of a bounded number of entries."""
     found: list[Path] = []
-    try:
-        with os.scandir(folder) as entries:
-            for entry in islice(entries, _MOST_NAMES):
-                if entry.is_file(follow_symlinks=True):
-                    found.append(Path(entry.path))
-                elif deep and entry.is_dir(follow_symlinks=False) and entry.name != "replay":
-                    found += _files(Path(entry.path), deep - 1)
-    except OSError:
-        pass  # what cannot be looked at tells nothing
+    folders, left = [top], _MOST_NAMES
+    for _ in range(1 + _DEEP):
+        inside: list[Path] = []
+        for folder in folders:
+            try:
+                with os.scandir(folder) as entries:
+                    for entry in islice(entries, left):
+                        left -= 1
+                        if entry.is_file(follow_symlinks=True):
+                            found.append(Path(entry.path))
+                        elif entry.is_dir(follow_symlinks=False) and entry.name != "replay":
+                            inside.append(Path(entry.path))
+            except OSError:
+                left -= 1  # what cannot be looked at tells nothing
+            if left <= 0:
+                return found
+        folders = inside
     return found
 
 

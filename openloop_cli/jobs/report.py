@@ -234,6 +234,8 @@ def _started(job: ReportJob, loaded: Loaded, model: "Model") -> Loaded:
         shapes = tuple(x.shape[2:] for x in stored)
         if any(x.dtype.kind not in "biuf" for x in stored):
             why = "the replay's latent states are no numbers"
+        elif not all(np.isfinite(x).all() for x in stored):
+            why = "the replay's latent states are not numbers everywhere"
         elif shapes != ((dyn.deter,), (dyn.stoch, dyn.classes)):
             why = f"the replay's latent states are of a model with deter {shapes[0]}"
         elif (found := latents_belong(model, windows, keep=job.cache)) < LEAST:
