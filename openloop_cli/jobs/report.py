@@ -237,7 +237,8 @@ def _started(job: ReportJob, loaded: Loaded, model: "Model") -> Loaded:
         elif not all(np.isfinite(x).all() for x in stored):
             why = "the replay's latent states are not numbers everywhere"
         elif shapes != ((dyn.deter,), (dyn.stoch, dyn.classes)):
-            why = f"the replay's latent states are of a model with deter {shapes[0]}"
+            part, size = ("stoch", 1) if shapes[0] == (dyn.deter,) else ("deter", 0)
+            why = f"the replay's latent states are of a model with {part} {shapes[size]}"
         elif (found := latents_belong(model, windows, keep=job.cache)) < LEAST:
             why = (
                 "the replay's latent states are another model's (a step from them correlates by"

@@ -326,6 +326,7 @@ WORKS = [
     replay("an observation more", "extra: in the replay, but not seen by the model", arrays(lambda found: found.update(extra=found["height"]))),
     replay("no stored states", "the replay stores no latent states: all windows start from zeros", drop("dyn/deter")),
     replay("states of another size", "the replay's latent states are of a model with deter (3,): all windows start from zeros", become("dyn/deter", lambda n: np.zeros((n, 3), "f4"))),
+    replay("stochastic states of another size", "the replay's latent states are of a model with stoch (2, 2): all windows start from zeros", become("dyn/stoch", lambda n: np.zeros((n, 2, 2), "f4"))),
     replay("states that are not numbers", "the replay's latent states are not numbers everywhere: all windows start from zeros", become("dyn/deter", lambda n: np.full((n, 64), np.nan, "f4"))),
     replay("states of another model", "the replay's latent states are another model's", become("dyn/deter", lambda n: np.random.default_rng(0).normal(size=(n, 64)).astype("f4"))),
     Row("no done", "no `done` file: the copy may be incomplete", each([f"{CHECKPOINT}/done"], remove)),
