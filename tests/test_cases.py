@@ -13,6 +13,7 @@ from openloop_cli.cli.app import app
 from openloop_cli.errors import OpenloopError
 from openloop_cli.jobs.comparison import ComparisonJob, run_comparison
 from openloop_cli.jobs.report import ReportJob, measure_job, run_job
+from openloop_cli.page.of_report import _by_channel
 from openloop_cli.results.metrics_file import read_metrics
 from openloop_cli.results.table import metrics_rows
 from tests.conftest import ROOT
@@ -133,6 +134,9 @@ def test_a_report_without_heads_is_whole(tmp_path):
 def test_every_channel_is_drawn_or_told():
     report, tree = rendered("10-channels-not-drawn/run", length=16)
     assert [report.frames(key, show=1).shape[-1] for key in report.loop.image_keys] == [3] * 4
+    # On the page each channel has a video of its own: side by side they would leave it.
+    titles = [title for title, _ in _by_channel("sem", report.rows("sem"))]
+    assert titles == ["sem", "sem, channel 4", "sem, channel 5"]
     for key, channels in (("flow", 2), ("rgbd", 4), ("sem", 5), ("stack", 12)):
         assert f"{key} has {channels} channels: drawn are" in notes(tree)
 

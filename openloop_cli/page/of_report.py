@@ -10,6 +10,7 @@ from openloop_cli.measures.measure import imagined_error
 from openloop_cli.page.media import Media, Trace, make_player, order_windows
 
 if TYPE_CHECKING:
+    from openloop_cli.draw.grid import Row
     from openloop_cli.reporting import Report
     from openloop_cli.rollout.result import OpenLoop
 
@@ -23,12 +24,25 @@ def report_media(report: "Report", fps: float = 10) -> Media:
     known = np.isfinite(error)
     mean = np.where(known, error, 0).sum(1) / np.maximum(1, known.sum(1))
     windows = order_windows(mean, metric)
-    players = []
-    for key in loop.image_keys:
-        share = len(loop.image_keys)
-        players.append(make_player(key, report.rows(key), windows, loop.context, fps, share))
+    shown = [x for key in loop.image_keys for x in _by_channel(key, report.rows(key))]
+    players = [
+        make_player(title, rows, windows, loop.context, fps, len(shown)) for title, rows in shown
+    ]
     traces = make_traces(report, [window.index for window in windows])
     return Media(windows, loop.context, loop.reward.shape[1], fps, tuple(players), tuple(traces))
+
+
+def _by_channel(key: str, rows: Sequence["Row"]) -> list[tuple[str, list["Row"]]]:
+    """A picture's rows, and those of each channel that has its own: more beside each other would
+    be too small to see."""
+    channels = dict.fromkeys(row.channel for row in rows)
+    return [
+        (
+            key if channel is None else f"{key}, channel {channel}",
+            [row for row in rows if row.channel == channel],
+        )
+        for channel in channels
+    ]
 
 
 def make_traces(report: "Report", order: Sequence[int]) -> list[Trace]:

@@ -42,7 +42,7 @@ def top(trees: Sequence[Tree], title: str, lede: str) -> str:
         about += [f"action repeat {repeat}: {steps * repeat:,} environment steps imagined"]
     first, *others = about
     line = "".join(f"<span>{e(part)}</span>" for part in others)
-    notes = [note for tree in trees for note in tree.get("notes", [])]
+    notes = list(dict.fromkeys(note for tree in trees for note in tree.get("notes", [])))
     texts = "".join(f"<li>{e(note)}</li>" for note in notes)
     warning = f'<ul class="notes" aria-label="Notes">{texts}</ul>' if texts else ""
     return (

@@ -7,7 +7,7 @@ wrong hue of the right brightness. The colours are linear in the error and full 
 255, in every picture, so that two pictures can be compared by eye.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -34,12 +34,17 @@ class Legend:
 
 @dataclass(frozen=True)
 class Row:
-    """One video of each window, (B, T, H, W, 3) uint8, and what it is called."""
+    """One video of each window, (B, T, H, W, 3) uint8, and what it is called.
+
+    Attributes:
+      channel: From 1, of a row that shows it alone, beside those of the picture.
+    """
 
     label: str
     video: Array
     note: str = ""
     legend: Legend | None = None
+    channel: int | None = None
 
 
 def prediction_rows(truth: Array, prediction: Array) -> list[Row]:
@@ -76,7 +81,10 @@ def future_rows(truth: Array, futures: Array, spread: Array) -> list[Row]:
 def _channel_rows(truth: Array, prediction: Array, of: str = "prediction") -> list[Row]:
     """Further channels in gray, the model's under the truth: (B, T, H, W, C) uint8 twice."""
     return [
-        image_row(f"{label}, channel {channel + 1}", video[..., channel : channel + 1])
+        replace(
+            image_row(f"{label}, channel {channel + 1}", video[..., channel : channel + 1]),
+            channel=channel + 1,
+        )
         for channel in further_channels(truth.shape[-1])
         for label, video in (("truth", truth), (of, prediction))
     ]
