@@ -109,6 +109,6 @@ def _state(windows: Windows, key: str, shape: tuple[int, ...]) -> Array:
     if found.shape[1:] != shape or found.dtype.kind not in "biuf":
         raise ReplayError(
             f"{key} in the replay: expected {shape}, found {found.dtype} {found.shape[1:]}",
-            hint="pass the replay of the same run as the checkpoint",
+            hint="use --start zeros, or pass the replay of the same run as the checkpoint",
         )
     return found
