@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from openloop_cli.config.inferred import count_layers
 from openloop_cli.errors import OptionError, ParamsError, ReplayError
 from openloop_cli.spaces import (
     POLICY_HEAD,
@@ -236,9 +237,7 @@ def _pick(
 
 def _of_a_size(images: Mapping[str, Space], shapes: Shapes) -> dict[str, Space]:
     """Images of a size that the encoder's stages bring to as many tokens as the dynamics take."""
-    stages = 0
-    while f"enc/cnn{stages}/kernel" in shapes:
-        stages += 1
+    stages = count_layers(shapes, "enc/cnn{}/kernel")
     tokens = _inputs(shapes, "dyn/obs0/kernel", 0)
     if not stages or not tokens:
         return {}

@@ -3,12 +3,11 @@
     ckpt/<time>/{agent,replay,step}.pkl + done, ckpt/latest     script `train`
     ckpt/agent/<time>/agent.pkl + done, ckpt/agent/latest       script `parallel`,
     ckpt/logger/<time>/step.pkl                                 which keeps the step elsewhere
-
-On the web, where folders cannot be listed, only these names are asked for, and of a run's
-checkpoints only the one that `latest` names.
-
     checkpoint.pkl                                          before elements 3.19,
                                                             December 2024
+
+On the web, where folders cannot be listed, only the others are asked for, and of a run's
+checkpoints only the one that `latest` names.
 
 `agent.pkl` may be split into `agent-0000.pkl`, `agent-0001.pkl`, ... Its value is
 `{'params': {name: array}, 'counters': {name: int}}`; other entries are passed over. The one file
@@ -74,13 +73,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
     params: dict[str, ArrayRef] = {}
     counters: dict[str, int] = {}
     nbytes = 0
+    own_step: int | None = None
     for file in files:
-        nbytes += _add_file(file, params, counters)
+        size, own_step = _add_file(file, params, counters)
+        nbytes += size
     if not params:
         raise CheckpointError(f"{files[0]}: no parameters in it")
     renamed, names_notes = without_prefix(params)
-    params = {name: replace(ref, name=name) for name, ref in renamed.items()}
-    step, step_notes = _find_step(folder, files[0])
+    if names_notes:
+        params = {name: replace(ref, name=name) for name, ref in renamed.items()}
+    one_file = files[0].name == _ONE_FILE
+    step, step_notes = (own_step, []) if one_file else _find_step(folder)
     return Checkpoint(
         path=folder,
         files=files,
@@ -248,13 +251,16 @@ def _nothing_found(path: Path) -> CheckpointError:
     )
 
 
-def _add_file(file: Path, params: dict[str, ArrayRef], counters: dict[str, int]) -> int:
-    """Index one file into `params` and `counters`; its size."""
+def _add_file(
+    file: Path, params: dict[str, ArrayRef], counters: dict[str, int]
+) -> tuple[int, int | None]:
+    """Index one file into `params` and `counters`; its size, and the step where it holds it."""
     # Asked before the file is read, so that a change on the way shows.
     version = file_version(file)
     value, size = index_pickle(file)
+    step: int | None = None
     if file.name == _ONE_FILE and isinstance(value, dict):
-        value = value.get("agent")
+        step, value = _whole_number(value.get("step"), file, size), value.get("agent")
     if not isinstance(value, dict) or not isinstance(value.get("params"), dict):
         raise CheckpointError(
             f"{file}: expected a dict with 'params'", hint="is it a DreamerV3 agent.pkl?"
@@ -272,7 +278,7 @@ def _add_file(file: Path, params: dict[str, ArrayRef], counters: dict[str, int])
                 f"{file}: counter {plain(name)} is {count}, in another shard {counters[name]}",
                 hint="the shards come from different saves",
             )
-    return size
+    return size, step
 
 
 def _array_ref(
@@ -317,11 +323,9 @@ def _whole_number(value: object, file: Path, size: int) -> int | None:
     return None
 
 
-def _find_step(folder: Path, file: Path) -> tuple[int | None, list[str]]:
+def _find_step(folder: Path) -> tuple[int | None, list[str]]:
     """The step of `folder`, wherever this layout keeps it, and remarks."""
     folder = folder.absolute()  # its parents' names matter
-    if file.name == _ONE_FILE:
-        return _step_of_one_file(file), []
     with disk_errors(folder):
         if may_read(folder / _STEP):
             return _read_step(folder / _STEP), []
@@ -340,11 +344,6 @@ def _find_step(folder: Path, file: Path) -> tuple[int | None, list[str]]:
     file = earlier[-1] if earlier else saves[0]
     note = f"step from {file.parent.parent.name}/{file.parent.name}, saved apart from the agent"
     return _read_step(file), [note]
-
-
-def _step_of_one_file(file: Path) -> int | None:
-    value, size = index_pickle(file)
-    return _whole_number(value.get("step"), file, size) if isinstance(value, dict) else None
 
 
 def _read_step(file: Path) -> int:

@@ -146,12 +146,7 @@ def batch(
     )
 
     settings = o.settings(
-        windows,
-        details,
-        rollout,
-        pictures,
-        redact=folder.redact,
-        recorded=bool(logging.log),
+        windows, details, rollout, pictures, logging=logging, redact=folder.redact
     )
     sources, notes = _sources(names or [], replay or [], runs)
     job = BatchJob(

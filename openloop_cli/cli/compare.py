@@ -94,11 +94,7 @@ def compare(
     job = ComparisonJob(
         sources=tuple(sources),
         settings=o.settings(
-            windows,
-            rollout,
-            pictures,
-            replay=tuple(replay or ()),
-            recorded=bool(logging.log),
+            windows, rollout, pictures, logging=logging, replay=tuple(replay or ())
         ),
         against=sources.index(against) if against is not None else 0,
         allow_different=allow_different,

@@ -20,7 +20,7 @@ def log(metrics: o.Metrics, *, logging: o.Logging, quiet: o.Quiet = False) -> No
         raise OptionError("--log is missing", hint="such as --log tensorboard:FOLDER")
     # First, so that a file that is none costs no output.
     reports = [(read_metrics(path), path) for path in metrics]
-    with open_log(logging, logging.log) as opened:
+    with open_log(logging) as opened:
         opened.take(reports)
     if not quiet:
         typer.echo(f"logged {plural(len(metrics), 'report')}: {', '.join(logging.log)}")

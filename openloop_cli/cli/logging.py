@@ -1,6 +1,6 @@
 """`--log` of the commands that make reports: what they wrote is logged once it is there."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -48,20 +48,20 @@ def log_reports(
     from openloop_cli.results.metrics_file import read_metrics
 
     ledger = Ledger(folder / FOLDER / "logged") if folder else None
-    with open_log(options, options.log) as found:
+    with open_log(options) as found:
         yield Log(
             lambda files: found.take(((read_metrics(x), x) for x in files), several_runs, ledger),
             found.expect,
         )
 
 
-def open_log(options: Logging, outputs: Sequence[str]) -> "AbstractContextManager[ReportLog]":
+def open_log(options: Logging) -> "AbstractContextManager[ReportLog]":
     """The outputs, as `report_log`."""
     from openloop_cli.cli.terminal import say
     from openloop_cli.loggers.report import report_log
 
     return report_log(
-        outputs, keep=options.log_filter, multiplier=options.step_multiplier, tell=say
+        options.log or (), keep=options.log_filter, multiplier=options.step_multiplier, tell=say
     )
 
 

@@ -388,7 +388,9 @@ def split_keys(keys: str | None, option: str = "--keys") -> tuple[str, ...]:
     return names
 
 
-def settings(*groups: Windows | Rollout | Report | Pictures, **more: Any) -> "ReportJob":
+def settings(
+    *groups: Windows | Rollout | Report | Pictures, logging: Logging | None = None, **more: Any
+) -> "ReportJob":
     """The job that these options ask for; paths that `more` does not name are left to the run.
 
     Raises:
@@ -398,6 +400,7 @@ def settings(*groups: Windows | Rollout | Report | Pictures, **more: Any) -> "Re
     from openloop_cli.jobs.loading import ReportJob, with_windows
 
     values = {x.name: getattr(group, x.name) for group in groups for x in fields(group)} | more
+    values["recorded"] = bool(logging and logging.log)  # what only a log shows
     values = {name: x.value if isinstance(x, StrEnum) else x for name, x in values.items()}
     window = values.pop("window", None) or ()
     # The reference averages over its batches, which are of one size: a mean over all windows.

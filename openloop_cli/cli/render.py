@@ -110,7 +110,7 @@ def render(
         save_arrays=save_arrays,
         page=not no_report,
         redact=redact,
-        recorded=bool(logging.log),
+        logging=logging,
     )
     with log_reports(logging) as log:
         with stopping_at_once(), progress_on_stderr(quiet) as progress:

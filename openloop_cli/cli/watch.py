@@ -79,12 +79,7 @@ def watch(
         run=run,
         replay=tuple(replay or (run,)),
         settings=o.settings(
-            windows,
-            details,
-            rollout,
-            pictures,
-            redact=folder.redact,
-            recorded=bool(logging.log),
+            windows, details, rollout, pictures, logging=logging, redact=folder.redact
         ),
         folder=folder.out_dir,
         kind=f".{folder.format}",

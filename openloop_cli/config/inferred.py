@@ -81,9 +81,9 @@ def _rssm(
         classes=stoch[1],
         act="silu",
         norm=_norm(shapes, "dyn/dynin0norm"),
-        imglayers=_count(shapes, "dyn/prior{}/kernel"),
-        obslayers=_count(shapes, "dyn/obs{}/kernel"),
-        dynlayers=_count(shapes, "dyn/dynhid{}/kernel"),
+        imglayers=count_layers(shapes, "dyn/prior{}/kernel"),
+        obslayers=count_layers(shapes, "dyn/obs{}/kernel"),
+        dynlayers=count_layers(shapes, "dyn/dynhid{}/kernel"),
         absolute=not any(tokens == inputs - deter for _, tokens in _tokens(shapes, image_area)),
         blocks=shapes["dyn/dyngru/kernel"][0],
     )
@@ -99,7 +99,7 @@ def _encoder(shapes: Shapes, image_area: int, dyn: RSSMConfig) -> EncoderConfig:
     return EncoderConfig(
         depth=depth,
         mults=mults,
-        layers=_count(shapes, "enc/mlp{}/kernel"),
+        layers=count_layers(shapes, "enc/mlp{}/kernel"),
         units=shapes["enc/mlp0/bias"][0] if vectors else 1024,
         act="silu",
         norm=_norm(shapes, "enc/mlp0norm" if vectors else "enc/cnn0norm"),
@@ -109,13 +109,13 @@ def _encoder(shapes: Shapes, image_area: int, dyn: RSSMConfig) -> EncoderConfig:
 
 
 def _decoder(shapes: Shapes, image_area: int) -> DecoderConfig:
-    layers = _count(shapes, "dec/mlp/linear{}/kernel")
+    layers = count_layers(shapes, "dec/mlp/linear{}/kernel")
     units = shapes["dec/mlp/linear0/bias"][0] if layers else 1024
     norm = _norm(shapes, "dec/mlp/norm0" if layers else "dec/spnorm")
     if "dec/imgout/kernel" not in shapes:
         return DecoderConfig(layers=layers, units=units, act="silu", norm=norm)
     channels = [shapes["dec/imgout/kernel"][2]]
-    for i in range(_count(shapes, "dec/conv{}/kernel")):
+    for i in range(count_layers(shapes, "dec/conv{}/kernel")):
         channels.append(shapes[f"dec/conv{i}/kernel"][2])
     depth, mults = _stages(channels)
     start = shapes["dec/sp0/bias" if "dec/sp0/bias" in shapes else "dec/space/bias"][0]
@@ -136,7 +136,7 @@ def _decoder(shapes: Shapes, image_area: int) -> DecoderConfig:
 def _head(shapes: Shapes, name: str, output: str, kind: str) -> HeadConfig:
     if f"{name}/head/{output}/bias" not in shapes:
         return HeadConfig(output=kind)  # the checkpoint lacks it, and nobody asks for it
-    layers = _count(shapes, f"{name}/mlp/linear{{}}/kernel")
+    layers = count_layers(shapes, f"{name}/mlp/linear{{}}/kernel")
     return HeadConfig(
         units=shapes[f"{name}/mlp/linear0/bias"][0] if layers else 1024,
         layers=layers,
@@ -148,7 +148,7 @@ def _head(shapes: Shapes, name: str, output: str, kind: str) -> HeadConfig:
 
 def _tokens(shapes: Shapes, image_area: int) -> list[tuple[bool, int]]:
     """The widths that the encoder's output can have, with `outer` off and on."""
-    vectors = _count(shapes, "enc/mlp{}/kernel")
+    vectors = count_layers(shapes, "enc/mlp{}/kernel")
     width = shapes[f"enc/mlp{vectors - 1}/bias"][0] if vectors else 0
     channels = _channels(shapes, "enc/cnn{}/kernel")
     if not channels:
@@ -167,10 +167,11 @@ def _stages(channels: list[int]) -> tuple[int, tuple[int, ...]]:
 
 
 def _channels(shapes: Shapes, form: str) -> list[int]:
-    return [shapes[form.format(i)][-1] for i in range(_count(shapes, form))]
+    return [shapes[form.format(i)][-1] for i in range(count_layers(shapes, form))]
 
 
-def _count(shapes: Shapes, form: str) -> int:
+def count_layers(shapes: Shapes, form: str) -> int:
+    """How many names of a form are there, numbered from 0."""
     count = 0
     while form.format(count) in shapes:
         count += 1

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from openloop_cli.checkpoints import Checkpoint
+from openloop_cli.checkpoints.names import MODULES as AGENT
 from openloop_cli.config import RunConfig, nearest_preset
 from openloop_cli.errors import CheckpointError
 from openloop_cli.inspection.facts import (
@@ -26,8 +27,7 @@ from openloop_cli.inspection.known import Known
 from openloop_cli.replay import Replay, count_windows, episode_lengths, summarize
 from openloop_cli.spaces import Space, Spaces
 
-WORLD_MODEL = ("enc", "dyn", "dec", "rew", "con")
-AGENT = (*WORLD_MODEL, "val", "pol")
+WORLD_MODEL = tuple(name for name in AGENT if name not in ("val", "pol"))
 _ORDER = (*AGENT, "slowval", "slowval_count", "retnorm", "valnorm", "advnorm")
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(?:F\d*)?")
 

@@ -35,7 +35,6 @@ PAGE_KINDS = (".html", ".htm")
 MOST_SCALE, MOST_SEED = 128, 2**32 - 1
 SHOWN, SHOWN_STILL = 6, 3
 _LONGEST_NAME = 200
-WORLD_MODEL = ("enc", "dyn", "dec")
 KINDS = (*VIDEO_KINDS, STILL, ".npz")
 _LONGEST_KEY = 80
 
@@ -403,7 +402,7 @@ def _not_finite_params(params: Params) -> Iterator[str]:
 
 def _not_known(run: Run, params: Params) -> Iterator[str]:
     """Parameters of the world model that the reference does not have."""
-    found = [x for x in run.shapes if x.partition("/")[0] in WORLD_MODEL and x not in params]
+    found = [x for x in run.shapes if x.startswith(("enc/", "dyn/", "dec/")) and x not in params]
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         yield f"DreamerV3 has no parameter {clean(found[0])}{more}: not used, the model may differ"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from openloop_cli.cache import cache_note
-from openloop_cli.errors import ReplayError
 from openloop_cli.jobs.loading import (
     SHOWN,
     SHOWN_STILL,
@@ -27,7 +26,6 @@ from openloop_cli.jobs.loading import (
     picture_paths,
 )
 from openloop_cli.jobs.provenance import provenance
-from openloop_cli.replay import LATENTS
 from openloop_cli.results.metrics_file import plain, windows_path, write_metrics
 from openloop_cli.run import Run
 from openloop_cli.storage import place
@@ -36,7 +34,6 @@ from openloop_cli.text import clean
 
 if TYPE_CHECKING:
     from openloop_cli.loggers.usage import Usage
-    from openloop_cli.models.model import Model
     from openloop_cli.page import Media
     from openloop_cli.reporting import Report
     from openloop_cli.rollout.result import OpenLoop
@@ -173,12 +170,14 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     from openloop_cli.models.model import place_model
     from openloop_cli.reporting import make_report
     from openloop_cli.rollout.roll_out import roll_out
+    from openloop_cli.rollout.stored import start_windows
 
     run = loaded.run
     usage = _usage() if job.recorded else None
     with clock.stage("roll out", 0.25):
         model = place_model(loaded.params, run.config.model, run.spaces, device=job.device)
-        loaded = _started(job, loaded, model)
+        windows, started = start_windows(model, loaded.windows, job.start, keep=job.cache)
+        loaded = replace(loaded, windows=windows, notes=(*loaded.notes, *started))
         loop = roll_out(
             model,
             loaded.windows,
@@ -208,46 +207,6 @@ def _channels(job: ReportJob, run: Run) -> Iterator[str]:
     for key, space in run.spaces.images.items():
         if not job.keys or key in job.keys:
             yield channels_note(clean(key), space.shape[-1], job.style)
-
-
-def _started(job: ReportJob, loaded: Loaded, model: "Model") -> Loaded:
-    """The windows with the latent states that they start from, and why, where that is no matter of
-    course.
-
-    Raises:
-      ReplayError: Stored states were asked for, and there are none.
-    """
-    from openloop_cli.rollout.stored import LEAST, latents_belong
-
-    windows, dyn = loaded.windows, model.config.dyn
-    why = ""
-    if not windows.replay_context:
-        return loaded
-    if not windows.starts_stored:
-        if job.start == "stored":
-            raise ReplayError(
-                "--start stored: the replay stores no latent states", hint="use --start zeros"
-            )
-        why = "the replay stores no latent states"
-    elif job.start is None:
-        stored = [windows.data[key] for key in LATENTS]
-        shapes = tuple(x.shape[2:] for x in stored)
-        if any(x.dtype.kind not in "biuf" for x in stored):
-            why = "the replay's latent states are no numbers"
-        elif not all(np.isfinite(x).all() for x in stored):
-            why = "the replay's latent states are not numbers everywhere"
-        elif shapes != ((dyn.deter,), (dyn.stoch, dyn.classes)):
-            part, size = ("stoch", 1) if shapes[0] == (dyn.deter,) else ("deter", 0)
-            why = f"the replay's latent states are of a model with {part} {shapes[size]}"
-        elif (found := latents_belong(model, windows, keep=job.cache)) < LEAST:
-            why = (
-                "the replay's latent states are another model's (a step from them correlates by"
-                f" {found:.2f} with the next, where its own do by {LEAST} or more)"
-            )
-    if job.start != "zeros" and not why:
-        return loaded
-    note = f"{why}: all windows start from zeros" if why else "all windows start from zeros"
-    return replace(loaded, windows=windows.from_zeros(), notes=(*loaded.notes, note))
 
 
 def _usage() -> "Usage":

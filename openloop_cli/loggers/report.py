@@ -62,8 +62,8 @@ def report_metrics(
     for name, count in part(checkpoint, "counters").items():
         _put(found, f"counters/{name}", count)
     found |= dict(_videos(tree, folder, tell))
-    found |= dict(_recorded(part(tree, "recorded")))
-    found |= dict(_times(tree))
+    _put_recorded(found, part(tree, "recorded"))
+    _put_times(found, tree)
     page = _beside(folder, part(tree, "files").get("page"), PAGES)
     if page and page.is_file():
         found["report/page"] = Attachment(page)
@@ -150,23 +150,24 @@ class ReportLog:
             logger.write()
 
 
-def _recorded(recorded: Tree) -> Iterator[tuple[str, Any]]:
+def _put_recorded(found: dict[str, Any], recorded: Tree) -> None:
     """What the run recorded of itself, where the report was made to be logged."""
     replay = part(recorded, "replay")
     for name in ("items", "chunks", "streams"):
-        yield from _number(f"replay/{name}", replay.get(name))
+        _put(found, f"replay/{name}", replay.get(name))
     for name, size in (("disk_gb", "bytes"), ("ram_gb", "bytes_in_memory")):
-        yield from _number(f"replay/{name}", replay.get(size), 1 / 1024**3)
+        if type(count := replay.get(size)) is int:
+            found[f"replay/{name}"] = count / 1024**3
     episodes = part(recorded, "episodes")
     for name in ("score", "length", "complete", "incomplete"):
-        yield from _number(f"episode/{name}", episodes.get(name))
-    yield from _number("epstats/reward_rate", episodes.get("reward_rate"))
+        _put(found, f"episode/{name}", episodes.get(name))
+    _put(found, "epstats/reward_rate", episodes.get("reward_rate"))
     if modules := part(recorded, "modules"):
-        yield "report/params/summary", _summary(modules)
+        found["report/params/summary"] = _summary(modules)
     for name, value in part(recorded, "train", "metrics").items():
-        yield from _number(name, value)
+        _put(found, name, value)
     for name, value in part(recorded, "usage").items():
-        yield from _number(f"usage/{name}", value)
+        _put(found, f"usage/{name}", value)
 
 
 def _summary(modules: Tree) -> str:
@@ -176,19 +177,18 @@ def _summary(modules: Tree) -> str:
     return "\n".join(f"{counts[name]:12,d} {name}" for name in order)
 
 
-def _times(tree: Tree) -> Iterator[tuple[str, float]]:
+def _put_times(found: dict[str, Any], tree: Tree) -> None:
     """Seconds of each stage, and steps of windows in a second of the rollout."""
-    for name, seconds in part(tree, "timings").items():
-        yield from _number(f"timers/{name.replace(' ', '_')}", seconds)
-    rollout, seconds = part(tree, "rollout"), part(tree, "timings").get("roll out")
-    windows, length = rollout.get("windows"), rollout.get("length")
+    timings, rollout = part(tree, "timings"), part(tree, "rollout")
+    for name, seconds in timings.items():
+        _put(found, f"timers/{name.replace(' ', '_')}", seconds)
+    windows, length, seconds = (
+        rollout.get("windows"),
+        rollout.get("length"),
+        timings.get("roll out"),
+    )
     if isinstance(windows, list) and type(length) is int and type(seconds) is float and seconds:
-        yield "fps/report", len(windows) * length / seconds
-
-
-def _number(name: str, value: Any, factor: float = 1) -> Iterator[tuple[str, float]]:
-    if type(value) in (int, float):
-        yield name, value * factor if factor != 1 else value
+        found["fps/report"] = len(windows) * length / seconds
 
 
 def _step(tree: Tree) -> int | None:

@@ -13,10 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from openloop_cli.arrays import Array, Params
+from openloop_cli.errors import ReplayError
 from openloop_cli.models.dreamerv3 import rssm
 from openloop_cli.models.dreamerv3.encoder import join_actions
 from openloop_cli.models.model import Model, on_device
-from openloop_cli.replay import Windows
+from openloop_cli.replay import LATENTS, Windows
 from openloop_cli.rollout.compiled import compiled
 from openloop_cli.rollout.programs import Static
 
@@ -26,6 +27,55 @@ from openloop_cli.rollout.programs import Static
 LEAST = 0.5
 # Steps of each window, and how many there must be in all.
 _STEPS, _FEWEST = 8, 8
+
+
+def start_windows(
+    model: Model, windows: Windows, start: str | None, *, keep: bool = True
+) -> tuple[Windows, list[str]]:
+    """The windows with the latent states that they start from, and a note where that is no matter
+    of course.
+
+    Args:
+      start: `stored` or `zeros`; None finds out whether the stored states are the model's own.
+      keep: As of `latents_belong`.
+
+    Raises:
+      ReplayError: Stored states were asked for, and there are none.
+    """
+    if not windows.replay_context:
+        return windows, []
+    why = ""
+    if not windows.starts_stored:
+        if start == "stored":
+            raise ReplayError(
+                "--start stored: the replay stores no latent states", hint="use --start zeros"
+            )
+        why = "the replay stores no latent states"
+    elif start is None:
+        why = _foreign(model, windows, keep)
+    if start != "zeros" and not why:
+        return windows, []
+    note = "all windows start from zeros"
+    return windows.from_zeros(), [f"{why}: {note}" if why else note]
+
+
+def _foreign(model: Model, windows: Windows, keep: bool) -> str:
+    """Why the stored states are not the model's own; empty where they are."""
+    dyn, stored = model.config.dyn, [windows.data[key] for key in LATENTS]
+    shapes = tuple(x.shape[2:] for x in stored)
+    if any(x.dtype.kind not in "biuf" for x in stored):
+        return "the replay's latent states are no numbers"
+    if not all(np.isfinite(x).all() for x in stored):
+        return "the replay's latent states are not numbers everywhere"
+    if shapes != ((dyn.deter,), (dyn.stoch, dyn.classes)):
+        part, size = ("stoch", 1) if shapes[0] == (dyn.deter,) else ("deter", 0)
+        return f"the replay's latent states are of a model with {part} {shapes[size]}"
+    if (found := latents_belong(model, windows, keep=keep)) < LEAST:
+        return (
+            "the replay's latent states are another model's (a step from them correlates by"
+            f" {found:.2f} with the next, where its own do by {LEAST} or more)"
+        )
+    return ""
 
 
 def latents_belong(model: Model, windows: Windows, *, keep: bool = True) -> float:
