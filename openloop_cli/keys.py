@@ -96,7 +96,8 @@ def infer_spaces(
     }
     seen = {key: _classes(key, known[key], shapes, vectors, encoded) for key in known
             if key in encoded | decoded}  # fmt: skip
-    notes += _notes(known, encoded, decoded)
+    named_any = options.encode is not None or options.decode is not None
+    notes += _notes(known, encoded, decoded, named=named_any)
     if texts:
         told = ", ".join(clean(key) for key in texts)
         notes.append(f"{told}: in the replay, but no numbers, so not seen by the model")
@@ -350,19 +351,20 @@ def _ambiguous(option: str, part: str, width: int, fits: Sequence[tuple[str, ...
     )
 
 
-def _notes(known: Mapping[str, Space], encoded: set[str], decoded: set[str]) -> list[str]:
+def _notes(
+    known: Mapping[str, Space], encoded: set[str], decoded: set[str], *, named: bool
+) -> list[str]:
     left_out = [clean(key) for key in known if key not in encoded | decoded]
     half = [
         (sorted(clean(x) for x in encoded - decoded), "encoded and not decoded, so not drawn"),
         (sorted(clean(x) for x in decoded - encoded), "decoded and not encoded"),
     ]
-    notes = [f"{', '.join(keys)}: {what}, by the widths of the parameters"
-             for keys, what in half if keys]  # fmt: skip
+    the, its = "by the widths of the parameters", "by the widths of its parameters"
+    if named:
+        the = its = "as the options say"
+    notes = [f"{', '.join(keys)}: {what}, {the}" for keys, what in half if keys]
     if left_out:
-        notes.append(
-            f"{', '.join(left_out)}: in the replay, but not seen by the model, by the widths of its"
-            " parameters"
-        )
+        notes.append(f"{', '.join(left_out)}: in the replay, but not seen by the model, {its}")
     return notes
 
 

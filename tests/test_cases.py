@@ -85,6 +85,15 @@ def test_keys_that_the_model_does_not_see_are_left_out():
     assert "qpos, qvel: in the replay, but not seen by the model" in notes(tree)
 
 
+def test_what_an_option_leaves_out_is_not_called_unknown():
+    run = "03-keys-the-model-does-not-see/run"
+    report, tree = rendered(run, encode=("image", "state"), decode=("image",))
+    assert list(report.loop.truth) == ["image"]
+    assert "state: encoded and not decoded, so not drawn, as the options say" in notes(tree)
+    assert "widths" not in notes(tree)
+    assert "no parameter" not in notes(tree)
+
+
 def test_keys_that_are_only_encoded_or_only_decoded():
     """Against the reference's own modules, with other keys for the encoder than the decoder."""
     case = architecture_case(CASES / "split_keys.npz")

@@ -207,7 +207,7 @@ def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded
         *_not_finite_params(params),
         *_not_finite_data(run, windows),
         *_unclassed(run, windows),
-        *_not_known(run, params),
+        *_not_known(job, run, params),
     ]
     found = recorded(run, params) if job.recorded else None
     return Loaded(run, choice, windows, params, context, tuple(notes), found)
@@ -400,9 +400,14 @@ def _not_finite_params(params: Params) -> Iterator[str]:
         )
 
 
-def _not_known(run: Run, params: Params) -> Iterator[str]:
-    """Parameters of the world model that the reference does not have."""
-    found = [x for x in run.shapes if x.startswith(("enc/", "dyn/", "dec/")) and x not in params]
+def _not_known(job: ReportJob, run: Run, params: Params) -> Iterator[str]:
+    """Parameters of the world model that the reference does not have.
+
+    Where somebody names the keys, what the others would need is left unused on purpose.
+    """
+    named = {"enc/": job.encode, "dyn/": None, "dec/": job.decode}
+    modules = tuple(module for module, keys in named.items() if keys is None)
+    found = [x for x in run.shapes if x.startswith(modules) and x not in params]
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         yield f"DreamerV3 has no parameter {clean(found[0])}{more}: not used, the model may differ"
