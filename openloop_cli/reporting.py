@@ -25,11 +25,12 @@ from openloop_cli.draw.grid import (
 from openloop_cli.draw.grid.reference import to_levels
 from openloop_cli.errors import OptionError, OutputError
 from openloop_cli.measures.measure import measure
+from openloop_cli.predictions.layout import loop_arrays
 from openloop_cli.quantities import horizon_text, metric
 from openloop_cli.results.metrics_file import plain
 from openloop_cli.results.metrics_tree import Tree, result_tree
 from openloop_cli.results.table import TableRow, metrics_rows
-from openloop_cli.rollout.result import OpenLoop
+from openloop_cli.rollout.result import OpenLoop, Rollouts
 from openloop_cli.text import clean, markup, plural
 
 
@@ -39,14 +40,14 @@ class Report:
 
     Attributes:
       loop: The rollout itself.
-      config: Of the model that was rolled out.
+      config: Of the model that was rolled out; None where only its predictions are known.
       name: The run's name, for captions.
       step: The checkpoint's environment step, None when unknown.
       keys: The observation keys that were asked for; none means all.
     """
 
-    loop: OpenLoop
-    config: ModelConfig
+    loop: Rollouts
+    config: ModelConfig | None = None
     name: str = ""
     step: int | None = None
     keys: tuple[str, ...] = ()
@@ -54,10 +55,11 @@ class Report:
     @cached_property
     def tree(self) -> Tree:
         """All numbers, as metrics.json holds them; see `metrics_tree`."""
-        config = self.config
+        config = self.config or ModelConfig()
         # What is not a number is null there, and told in a note; NumPy's warnings add nothing.
         with np.errstate(invalid="ignore", over="ignore"):
-            return result_tree(measure(self.loop), self.loop, config.horizon, config.contdisc)
+            scalars = self.loop.scalars()
+            return result_tree(measure(self.loop), scalars, config.horizon, config.contdisc)
 
     @property
     def observations(self) -> Mapping[str, Tree]:
@@ -70,11 +72,16 @@ class Report:
         return dict(self.tree["headline"])
 
     @property
+    def image_keys(self) -> tuple[str, ...]:
+        """Keys whose truth is a picture."""
+        return tuple(key for key, kind in self.loop.kinds.items() if kind == "image")
+
+    @property
     def pictures(self) -> dict[str, tuple[str, ...]]:
         """What there is to draw, by name, with its keys: each image, and all vectors in one
         picture where they were asked for or the run has nothing else."""
-        pictures: dict[str, tuple[str, ...]] = {key: (key,) for key in self.loop.image_keys}
-        vectors = self.loop.vector_keys
+        pictures: dict[str, tuple[str, ...]] = {key: (key,) for key in self.image_keys}
+        vectors = tuple(key for key in self.loop.kinds if key not in pictures)
         if vectors and (self.keys or not pictures):
             pictures[vectors[0] if len(vectors) == 1 else "vectors"] = vectors
         return pictures
@@ -93,25 +100,22 @@ class Report:
         Raises:
           OptionError: The reference draws no vectors.
         """
-        if name not in self.loop.image_keys:
+        if name not in self.image_keys:
             return self._line_frames(self.pictures.get(name, (name,)), show, style)
         if style == "reference":
-            truth, prediction = self.loop.truth[name], self.loop.model.prediction[name]
-            return reference_grid(truth[:show], prediction[:show], self.loop.context)
+            loop = self._first(show)
+            return reference_grid(loop.truth[name], loop.model.prediction[name], loop.context)
         return explained_grid(
             self.rows(name, show), self.loop.context, self.caption(name), scale=scale
         )
 
-    def rows(self, key: str, show: int | None = None) -> list[Row]:
-        """What there is to see of an image key: truth, what was predicted, the error.
+    def rows(self, key: str, show: int) -> list[Row]:
+        """What there is to see of an image key in the first windows: truth, what was predicted,
+        the error."""
+        return image_rows(self._first(show), key)
 
-        Args:
-          show: Windows, the first ones; None for all.
-        """
-        truth = self.loop.truth[key][:show]
-        if self.loop.futures:
-            return future_rows(truth, *_futures(self.loop, key, show))
-        return prediction_rows(truth, to_levels(self.loop.model.prediction[key][:show]))
+    def _first(self, show: int) -> OpenLoop:
+        return self.loop.take(slice(0, min(show, len(self.loop.ids))))
 
     def caption(self, key: str) -> Caption:
         """Whose picture it is."""
@@ -123,7 +127,8 @@ class Report:
                 f"--style reference: it has no picture of {', '.join(keys)}, only of images",
                 hint="use --style explained",
             )
-        lines = [_lines(self.loop, key, show) for key in keys]
+        loop = self._first(show)
+        lines = [_lines(loop, key) for key in keys]
         caption = replace(self.caption(", ".join(keys)), note=LINES_NOTE)
         return line_frames(lines, self.loop.context, caption)
 
@@ -165,7 +170,7 @@ class Report:
 
 def make_report(
     loop: OpenLoop,
-    config: ModelConfig,
+    config: ModelConfig | None = None,
     *,
     name: str = "",
     step: int | None = None,
@@ -188,45 +193,40 @@ def make_report(
     return Report(loop, config, name, step, tuple(keys))
 
 
-def _lines(loop: OpenLoop, key: str, show: int) -> Lines:
-    """One vector key of the first windows, with the spread of the futures where there are any."""
-    truth, band = loop.truth[key][:show], None
+def image_rows(loop: OpenLoop, key: str) -> list[Row]:
+    """What there is to see of an image key: truth, what was predicted, the error."""
+    if loop.futures:
+        return future_rows(loop.truth[key], *_futures(loop, key))
+    return prediction_rows(loop.truth[key], to_levels(loop.model.prediction[key]))
+
+
+def _lines(loop: OpenLoop, key: str) -> Lines:
+    """One vector key, with the spread of the futures where there are any."""
+    truth, band = loop.truth[key], None
     if loop.futures and key in loop.futures.mean:
-        mean, std = loop.futures.mean[key][:show], loop.futures.std[key][:show]
+        mean, std = loop.futures.mean[key], loop.futures.std[key]
         band = (mean - std, mean + std)
     discrete = not np.issubdtype(truth.dtype, np.floating)
-    return Lines(key, truth, loop.model.prediction[key][:show], band, discrete)
+    return Lines(key, truth, loop.model.prediction[key], band, discrete)
 
 
-def _futures(loop: OpenLoop, key: str, show: int | None) -> tuple[Array, Array]:
-    """The kept futures of the first windows and the spread of all, in levels, over all steps."""
+def _futures(loop: OpenLoop, key: str) -> tuple[Array, Array]:
+    """The kept futures and the spread of all, in levels, over all steps."""
     assert loop.futures is not None
-    seen = loop.model.prediction[key][:show, : loop.context]
-    kept = [np.concatenate([seen, x[:show]], 1) for x in loop.futures.kept[key]]
-    spread = 255 * np.concatenate([np.zeros_like(seen), loop.futures.std[key][:show]], 1)
+    seen = loop.model.prediction[key][:, : loop.context]
+    kept = [np.concatenate([seen, x], 1) for x in loop.futures.kept[key]]
+    spread = 255 * np.concatenate([np.zeros_like(seen), loop.futures.std[key]], 1)
     return to_levels(np.stack(kept)), spread
 
 
 def report_arrays(report: Report, show: int = 6) -> dict[str, Array]:
-    """Everything as arrays: `truth/<key>`, `prediction/<key>`, `grid/<key>`, latents, heads, ids.
-
-    Shapes (B, T, …); `grid/<key>` is the reference's uint8 grid of the first `show` windows,
-    (T, 3H + 4, B (W + 4), C).
-    """
-    loop, arrays = report.loop, {}
-    for key, truth in loop.truth.items():
-        arrays[f"truth/{key}"] = truth
-        arrays[f"prediction/{key}"] = loop.model.prediction[key]
-        if key in loop.image_keys:
-            arrays[f"grid/{key}"] = report.frames(key, show=show, style="reference")
-    heads = {"reward": loop.model.reward, "continue": loop.model.cont, "value": loop.model.value}
-    return {
-        **arrays,
-        "deter": loop.model.deter,
-        "logit": loop.model.logit,
-        **{name: x for name, x in heads.items() if x is not None},
-        "windows": np.array(loop.ids),
+    """Everything as arrays, in the layout that `openloop score` reads (docs/any-model.md), and of
+    images `grid/<key>`: the reference's uint8 grid of the first `show` windows,
+    (T, 3H + 4, B (W + 4), C)."""
+    grids = {
+        f"grid/{key}": report.frames(key, show=show, style="reference") for key in report.image_keys
     }
+    return loop_arrays(report.loop.take(slice(0, len(report.loop.ids)))) | grids
 
 
 def summary_lines(report: Report) -> list[str]:

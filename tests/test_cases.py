@@ -144,7 +144,7 @@ def test_every_channel_is_drawn_or_told():
     report, tree = rendered("10-channels-not-drawn/run", length=16)
     assert [report.frames(key, show=1).shape[-1] for key in report.loop.image_keys] == [3] * 4
     # On the page each channel has a video of its own: side by side they would leave it.
-    titles = [title for title, _ in _by_channel("sem", report.rows("sem"))]
+    titles = [title for title, _ in _by_channel("sem", report.rows("sem", 2))]
     assert titles == ["sem", "sem, channel 4", "sem, channel 5"]
     for key, channels in (("flow", 2), ("rgbd", 4), ("sem", 5), ("stack", 12)):
         assert f"{key} has {channels} channels: drawn are" in notes(tree)

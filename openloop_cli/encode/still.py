@@ -40,10 +40,9 @@ def write_still(path: Path, picture: Array) -> None:
 
 def report_still(report: "Report", name: str, show: int, scale: int | None = None) -> Array:
     """One of a report's pictures as a still; of vectors their lines over all steps."""
-    loop = report.loop
-    if name not in loop.image_keys:
+    if name not in report.image_keys:
         return np.asarray(report.frames(name, show=show)[-1])
-    return still(report.rows(name, show), loop.context, report.caption(name), scale=scale)
+    return still(report.rows(name, show), report.loop.context, report.caption(name), scale=scale)
 
 
 def chosen_steps(context: int, steps: int, most: int = 8) -> list[int]:

@@ -179,7 +179,7 @@ def _as_the_first(settings: ReportJob, first: Any) -> ReportJob:
 def _keep(report: "Report", path: Path, pictures: Pictures | None) -> Pictures:
     from openloop_cli.draw.grid import to_levels
 
-    loop = report.loop
+    loop = report.loop.take(slice(0, len(report.loop.ids)))
     if pictures is None:
         truth = {key: loop.truth[key] for key in loop.image_keys}
         pictures = Pictures(loop.context, truth)

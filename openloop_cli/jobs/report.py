@@ -281,7 +281,7 @@ def _write_pictures(
     files: dict[str, Path] = {}
     hashes: dict[str, Any] = {}
     video, still = job.out.suffix.lower() in VIDEO_KINDS, job.out.suffix.lower() == STILL
-    pictures = report.pictures if video or still else report.loop.image_keys
+    pictures = report.pictures if video or still else report.image_keys
     paths = picture_paths(job.out, list(pictures))
     for i, name in enumerate(pictures):
         with clock.stage("draw", 0.7 + 0.28 * i / len(pictures)):

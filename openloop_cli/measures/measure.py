@@ -12,8 +12,9 @@ Paths, in the words of weather forecasting:
   deterministic        beside futures: mode latents, context included
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from openloop_cli.arrays import Array, PerFrame
 from openloop_cli.measures import metrics
 from openloop_cli.measures.recording import Recording
 from openloop_cli.quantities import ERROR_METRIC
-from openloop_cli.rollout.result import OpenLoop, Trace
+from openloop_cli.rollout.result import OpenLoop, Rollouts, Trace
 
 # SSIM costs more than all other numbers together; the baselines go without.
 WITH_SSIM = ("model", "persistence", "floor", "futures_mean", "deterministic")
@@ -59,19 +60,58 @@ class Observation:
         return self.imagined[path][ERROR_METRIC[self.kind]]
 
 
-def measure(loop: OpenLoop) -> dict[str, Observation]:
+def measure(loops: Rollouts) -> dict[str, Observation]:
     """Every observation key of a rollout, on every path that was rolled out."""
-    return {key: _observation(loop, key) for key in loop.truth}
+    blocks = list(loops.blocks())
+    if len(blocks) == 1:
+        loop = loops.take(blocks[0])
+        return {key: _observation(loop, key) for key in loop.truth}
+    climates = _climates(loops, blocks)
+    parts = []
+    for block in blocks:
+        loop = loops.take(block)
+        parts.append({key: _observation(loop, key, climates[key]) for key in loop.truth})
+    return {key: _joined([part[key] for part in parts]) for key in parts[0]}
 
 
-def imagined_error(loop: OpenLoop, key: str) -> tuple[PerFrame, str]:
+def _climates(loops: Rollouts, blocks: Sequence[slice]) -> dict[str, tuple[Array, int]]:
+    """By key: the sum over all windows of each one's mean, (1, 1, …), and their number."""
+    sums: dict[str, Array] = {}
+    for block in blocks:
+        for key, truth in loops.take(block).truth.items():
+            own = _own_means(_unit(truth, loops.kinds[key])).sum(0, keepdims=True)
+            sums[key] = sums[key] + own if key in sums else own
+    return {key: (total, len(loops.ids)) for key, total in sums.items()}
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """The same of all windows, whose arrays begin with the windows of each part."""
+    first = parts[0]
+    if isinstance(first, np.ndarray):
+        return np.concatenate(parts)
+    if isinstance(first, dict):
+        return {name: _joined([part[name] for part in parts]) for name in first}
+    if isinstance(first, tuple) and any(isinstance(x, np.ndarray) for x in first):
+        return tuple(_joined(same) for same in zip(*parts, strict=True))
+    if isinstance(first, Observation):
+        names = [x.name for x in fields(first)]
+        return Observation(**{n: _joined([getattr(part, n) for part in parts]) for n in names})
+    return first
+
+
+def imagined_error(loops: Rollouts, key: str) -> tuple[PerFrame, str]:
     """The model's error that skill is made of, (B, H), and its metric; without all the rest."""
-    kind, c = _kind(loop, key), loop.context
+    metric = ERROR_METRIC[loops.kinds[key]]
+    parts = [_imagined_error(loops.take(block), key, metric) for block in loops.blocks()]
+    return np.concatenate(parts), metric
+
+
+def _imagined_error(loop: OpenLoop, key: str, metric: str) -> PerFrame:
+    kind, c = loop.kinds[key], loop.context
     truth, prediction = _unit(loop.truth[key][:, c:], kind), loop.model.prediction[key][:, c:]
-    metric = ERROR_METRIC[kind]
     if kind == "image":
-        return metrics.mse(truth, prediction), metric
-    return _NUMBERS[kind](truth, prediction, "model")[metric], metric
+        return metrics.mse(truth, prediction)
+    return _NUMBERS[kind](truth, prediction, "model")[metric]
 
 
 def n_step_returns(reward: Array, cont: Array, bootstrap: Array) -> Array:
@@ -87,30 +127,31 @@ def n_step_returns(reward: Array, cont: Array, bootstrap: Array) -> Array:
     return returns
 
 
-def _observation(loop: OpenLoop, key: str) -> Observation:
-    c = loop.context
-    kind = _kind(loop, key)
+def _observation(loop: OpenLoop, key: str, climate: tuple[Array, int] | None = None) -> Observation:
+    """Of these windows; `climate` is that of all, where these are only some of them."""
+    c, kind = loop.context, loop.kinds[key]
     truth = _unit(loop.truth[key], kind)
-    recording = Recording(loop.truth[key], c)
+    recording = None if climate else Recording(loop.truth[key], c)
 
     def numbers(part: str, path: str, truth: Array, prediction: Array) -> Numbers:
         def measure() -> Numbers:
             return _NUMBERS[kind](truth, prediction, path)
 
-        return (
-            recording.numbers((kind, part, path), measure) if path in _OF_RECORDING else measure()
-        )
+        if recording and path in _OF_RECORDING:
+            return recording.numbers((kind, part, path), measure)
+        return measure()
 
     before = {"model": loop.model.prediction[key][:, :c], "persistence": _previous(truth[:, :c])}
     context = {path: numbers("context", path, truth[:, :c], x) for path, x in before.items()}
     for values in context["persistence"].values():
         values[:, 0] = np.nan  # Nothing was seen before step 0.
-    after = _predictions(loop, key, truth, kind)
+    if not loop.reconstructs:
+        context["model"] = {name: x * np.nan for name, x in context["model"].items()}
+    after = _predictions(loop, key, truth, kind, climate)
     imagined = {path: numbers("imagined", path, truth[:, c:], x) for path, x in after.items()}
     if kind == "discrete":
         _add_log_likelihood(loop, key, context, imagined)
-    if loop.futures:
-        _add_best_future(loop, key, kind, imagined)
+    _add_best_future(loop, key, kind, imagined)
     return Observation(
         kind,
         truth.shape[2:],
@@ -121,33 +162,29 @@ def _observation(loop: OpenLoop, key: str) -> Observation:
     )
 
 
-def _kind(loop: OpenLoop, key: str) -> str:
-    if key in loop.image_keys:
-        return "image"
-    return "continuous" if np.issubdtype(loop.truth[key].dtype, np.floating) else "discrete"
-
-
 def _unit(truth: Array, kind: str) -> Array:
     """Pixels in [0, 1], everything else as it is."""
     return truth.astype(np.float32) / 255 if kind == "image" else truth
 
 
-def _predictions(loop: OpenLoop, key: str, truth: Array, kind: str) -> dict[str, Array]:
+def _predictions(
+    loop: OpenLoop, key: str, truth: Array, kind: str, climate: tuple[Array, int] | None
+) -> dict[str, Array]:
     """What each path says of the imagined steps, (B, H, …)."""
     c = loop.context
     paths = {
         "model": loop.model.prediction[key][:, c:],
         "persistence": _repeated(truth[:, c - 1 : c], truth[:, c:]),
     }
-    if loop.evaluation:
-        seen = loop.evaluation.posterior.prediction[key]
-        paths["floor"] = seen[:, c:]
-        paths["last_reconstruction"] = _repeated(seen[:, c - 1 : c], truth[:, c:])
-        paths["shuffled_actions"] = loop.evaluation.shuffled.prediction[key]
-        if loop.evaluation.other:
-            paths["other_context"] = loop.evaluation.other.prediction[key]
+    if found := loop.evaluation:
+        if found.posterior:
+            seen = found.posterior.prediction[key]
+            paths["floor"] = seen[:, c:]
+            paths["last_reconstruction"] = _repeated(seen[:, c - 1 : c], truth[:, c:])
+        others = {"shuffled_actions": found.shuffled, "other_context": found.other}
+        paths |= {name: x.prediction[key] for name, x in others.items() if x}
         if kind != "discrete":
-            paths["climatology"] = _repeated(_climatology(truth), truth[:, c:])
+            paths["climatology"] = _repeated(_climatology(truth, climate), truth[:, c:])
     if loop.deterministic:
         paths["deterministic"] = loop.deterministic.prediction[key][:, c:]
     if loop.futures and key in loop.futures.mean:
@@ -187,15 +224,19 @@ _NUMBERS: dict[str, Callable[[Array, Array, str], Numbers]] = {
 
 def _add_log_likelihood(loop: OpenLoop, key: str, context: Paths, imagined: Paths) -> None:
     """Log-likelihood of the recorded classes in nats, summed over the key's own values."""
+    if key not in loop.model.losses:
+        return
     context["model"]["log_likelihood"] = -loop.model.losses[key][:, : loop.context]
     imagined["model"]["log_likelihood"] = -loop.model.losses[key][:, loop.context :]
     for path, trace in _other_traces(loop).items():
-        imagined[path]["log_likelihood"] = -trace.losses[key][:, -imagined_steps(loop) :]
+        if key in trace.losses:
+            imagined[path]["log_likelihood"] = -trace.losses[key][:, loop.context - loop.length :]
 
 
 def _add_best_future(loop: OpenLoop, key: str, kind: str, imagined: Paths) -> None:
     """The future of each window whose error summed over the imagined steps is smallest."""
-    assert loop.futures is not None
+    if not loop.futures or key not in loop.futures.losses:
+        return
     error = loop.futures.losses[key] / max(1, int(np.prod(loop.truth[key].shape[2:])))
     best = error.sum(-1).argmin(0)
     name = {"image": "mse", "continuous": "symlog_mse", "discrete": "cross_entropy"}[kind]
@@ -227,19 +268,19 @@ def _other_traces(loop: OpenLoop) -> Mapping[str, Trace]:
     return {path: trace for path, trace in traces.items() if trace is not None}
 
 
-def imagined_steps(loop: OpenLoop) -> int:
-    """H, the steps after the context."""
-    return int(loop.reward.shape[1]) - loop.context
-
-
-def _climatology(truth: Array) -> Array:
+def _climatology(truth: Array, climate: tuple[Array, int] | None) -> Array:
     """(B, T, …) -> (B, 1, …): the mean over all steps of all other windows; of its own steps
     where there is no other."""
-    clean = np.where(np.isneginf(truth), 0, truth) if truth.ndim < 5 else truth
-    own = clean.mean(1, keepdims=True, dtype=np.float64)
-    batch = len(own)
-    mean = own if batch == 1 else (own.sum(0, keepdims=True) - own) / (batch - 1)
+    own = _own_means(truth)
+    total, batch = climate or (own.sum(0, keepdims=True), len(own))
+    mean = own if batch == 1 else (total - own) / (batch - 1)
     return np.asarray(mean.astype(np.float32))
+
+
+def _own_means(truth: Array) -> Array:
+    """(B, T, …) -> (B, 1, …): of each window, missing values as zeros."""
+    clean = np.where(np.isneginf(truth), 0, truth) if truth.ndim < 5 else truth
+    return np.asarray(clean.mean(1, keepdims=True, dtype=np.float64))
 
 
 def _previous(seen: Array) -> Array:

@@ -138,10 +138,10 @@ def _media(
     windows = order_windows(*_leading_errors(reference.tree))
     keys = [key for key in truth if all(key in videos for _, videos in predictions)]
     context = len(next(iter(truth.values()))[0]) - reference.horizon
-    players = []
+    players, order = [], [window.index for window in windows]
     for key in keys:
-        rows = [image_row("truth", truth[key])]
-        rows += [image_row(label, videos[key]) for label, videos in predictions]
+        rows = [image_row("truth", truth[key][order])]
+        rows += [image_row(label, videos[key][order]) for label, videos in predictions]
         players.append(make_player(key, rows, windows, context, fps, len(keys)))
     return Media(windows, context, context + reference.horizon, fps, tuple(players))
 

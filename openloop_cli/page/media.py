@@ -122,13 +122,11 @@ def make_player(
     fps: float,
     share: int = 1,
 ) -> Player:
-    """Encode the shown windows of rows of videos (B, T, H, W, 3) as one video, and draw stills.
+    """Encode rows of videos of the shown windows (W, T, H, W, 3) as one video, and draw stills.
 
     Args:
       share: How many videos a page has; they share its weight.
     """
-    order = [shown.index for shown in windows]
-    rows = [Row(row.label, row.video[order], row.note, row.legend) for row in rows]
     steps = rows[0].video.shape[1]
     scale = default_scale(*rows[0].video.shape[2:4])
     if max(rows[0].video.shape[2:4]) > 128:
@@ -139,7 +137,7 @@ def make_player(
         (place, png_bytes(mosaic(rows, place, chosen, context, 1)))
         for place in _worth_a_still(windows)
     )
-    names = [f"window {i + 1}" for i in order]
+    names = [f"window {shown.index + 1}" for shown in windows]
     mp4 = _encoded(sheet, rows, names, context, fps, VIDEO_BYTES // share)
     return Player(
         key,

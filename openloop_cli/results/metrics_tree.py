@@ -30,6 +30,7 @@ def result_tree(
     """All results, as metrics.json holds them.
 
     Args:
+      loop: What is no observation: `Rollouts.scalars`.
       horizon, contdisc: Of the run's config: the discount, and whether the continue head
         learned it.
     """
@@ -72,24 +73,28 @@ def _observation(measured: Observation) -> Tree:
 def _model(loop: OpenLoop, horizon: int, contdisc: bool) -> Tree:
     """Reward, continue and value against the recording, of the heads that there are; losses and
     drift where measured."""
-    goes_on = 1 - loop.terminal.astype(np.float32)
     discount = 1 - 1 / horizon
     tree: Tree = {}
-    if loop.model.reward is not None:
+    if loop.reward is not None and loop.model.reward is not None:
         tree["reward"] = _against(loop, loop.model.reward, loop.reward)
+    if loop.reward is None or loop.terminal is None:
+        return tree
+    goes_on = 1 - loop.terminal.astype(np.float32)
     if loop.model.cont is not None:
         tree["continue"] = _continue_tree(
             loop, loop.model.cont, goes_on * (discount if contdisc else 1)
         )
-    if not loop.evaluation:
+    if not loop.evaluation or not loop.evaluation.posterior:
         return tree
     seen = loop.evaluation.posterior
     if loop.model.value is not None and seen.value is not None:
         returns = n_step_returns(loop.reward, goes_on * discount, seen.value[:, -1])
         tree["value"] = _against(loop, loop.model.value, returns)
     losses = {**loop.evaluation.losses, **seen.losses}
-    tree["losses"] = {name: Series(x, steps=False, bounds=False) for name, x in losses.items()}
-    tree["drift"] = Series(loop.evaluation.drift)
+    if losses:
+        tree["losses"] = {name: Series(x, steps=False, bounds=False) for name, x in losses.items()}
+    if loop.evaluation.drift is not None:
+        tree["drift"] = Series(loop.evaluation.drift)
     return tree
 
 

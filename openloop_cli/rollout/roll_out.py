@@ -88,6 +88,7 @@ def roll_out(
         futures=Futures(**ahead["futures"]) if samples > 1 else None,
         deterministic=_joined(still[0]["trace"], still[1]["trace"], context) if still else None,
         evaluation=evaluation,
+        actions={key: np.asarray(x) for key, x in inputs.actions.items()},
     )
 
 
@@ -99,7 +100,7 @@ def _evaluation(
 ) -> Evaluation:
     posterior = Trace(**seen["trace"])
     # On one device also where there are several: it is small, and its arguments lie here.
-    row = (posterior.logit[:, blocks.context :], ahead["trace"]["logit"])
+    row = (seen["trace"]["logit"][:, blocks.context :], ahead["trace"]["logit"])
     options = {"unimix": blocks.model.config.dyn.unimix}
     apart = compiled(drift, blocks.model, row, options, keep=blocks.keep)(*row)
     return Evaluation(

@@ -85,7 +85,7 @@ def test_fidelity(name, out):
         return
     np.testing.assert_allclose(found["deter"], golden["mode/open/deter"], rtol=0, atol=1e-5)
     np.testing.assert_allclose(found["logit"], golden["mode/open/logit"], rtol=1e-5, atol=1e-4)
-    np.testing.assert_allclose(found["continue"], golden["mode/open/con"], rtol=1e-4)
+    np.testing.assert_allclose(found["predicted/continue"], golden["mode/open/con"], rtol=1e-4)
     for key in tree["observations"]:
         if tree["observations"][key]["kind"] == "continuous":
             ours = found[f"prediction/{key}"]
@@ -162,19 +162,20 @@ def test_arrays_alone(run, out):
     render(run, run, "-o", out / "x.npz", *SMALL, "--quiet")
     with np.load(out / "x.npz", allow_pickle=False) as found:
         shapes = {name: found[name].shape for name in found}
+    keys = {"image": (16, 16, 3), "pose": (4,), "token": ()}
     assert shapes == {
-        "truth/image": (3, 8, 16, 16, 3),
-        "prediction/image": (3, 8, 16, 16, 3),
+        **{f"truth/{key}": (3, 8, *x) for key, x in keys.items()},
+        **{f"prediction/{key}": (3, 8, *x) for key, x in keys.items()},
         "grid/image": (8, 52, 60, 3),
-        "truth/pose": (3, 8, 4),
-        "prediction/pose": (3, 8, 4),
-        "truth/token": (3, 8),
-        "prediction/token": (3, 8),
+        "context": (),
+        "action/action": (3, 8),
+        "reward": (3, 8),
+        "terminal": (3, 8),
+        "predicted/reward": (3, 8),
+        "predicted/continue": (3, 8),
+        "predicted/value": (3, 8),
         "deter": (3, 8, 16),
         "logit": (3, 8, 4, 4),
-        "reward": (3, 8),
-        "continue": (3, 8),
-        "value": (3, 8),
         "windows": (3,),
     }
     assert strict(out / "x.metrics.json")["files"] == {"arrays": "x.npz"}

@@ -37,7 +37,9 @@ def smooth(windows, steps, side=32):
 def test_each_block_shows_its_window(count):
     truth, said = smooth(count, 6), smooth(count, 6)[..., ::-1]
     windows = order_windows(np.arange(count, dtype=float), "mistakes")
-    rows = [image_row("truth", truth), image_row("prediction", np.ascontiguousarray(said))]
+    order = [window.index for window in windows]
+    said = np.ascontiguousarray(said)
+    rows = [image_row("truth", truth[order]), image_row("prediction", said[order])]
     player = make_player("image", rows, windows, 2, 10)
     frames = decoded(player.mp4, player.size)
     assert frames.shape[0] == 6
@@ -80,7 +82,8 @@ def test_at_most_a_dozen_are_shown_with_both_extremes():
 def test_stills_are_tiles_pixel_for_pixel():
     truth = smooth(7, 6)
     windows = order_windows(np.arange(7, dtype=float), "mistakes")
-    player = make_player("image", [image_row("truth", truth)], windows, 2, 10)
+    shown = truth[[window.index for window in windows]]
+    player = make_player("image", [image_row("truth", shown)], windows, 2, 10)
     assert len(player.stills) == 3
     place, png = player.stills[0]
     picture = np.asarray(Image.open(io.BytesIO(png)))

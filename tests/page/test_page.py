@@ -240,7 +240,7 @@ def test_all_kept_futures_are_shown_with_their_spread(small):
     key = Parsed(page_html([PageEntry(small.tree)], media=small.media)).text
     assert "spread: agree" in key
     assert "error of future 1: too dark" in key
-    rows = {row.label: row.video for row in small.report.rows("image")}
+    rows = {row.label: row.video for row in small.report.rows("image", 99)}
     loop = small.report.loop
     assert (rows["future 1"][:, : loop.context] == rows["future 2"][:, : loop.context]).all()
     assert (rows["future 1"][:, loop.context :] != rows["future 2"][:, loop.context :]).any()
