@@ -41,6 +41,10 @@ class ReplayError(OpenloopError):
     """A replay has no usable windows, or not the requested ones."""
 
 
+class PredictionsError(OpenloopError):
+    """Predictions to score cannot be read, or do not go with their truth."""
+
+
 class OptionError(OpenloopError):
     """Wrong usage: an option's value is invalid, or does not fit the run or the other options."""
 

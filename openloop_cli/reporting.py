@@ -1,6 +1,7 @@
 """OpenLoop -> Report: the numbers and the pictures of one rollout. Pure; touches no file."""
 
 import base64
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -60,6 +61,18 @@ class Report:
         with np.errstate(invalid="ignore", over="ignore"):
             scalars = self.loop.scalars()
             return result_tree(measure(self.loop), scalars, config.horizon, config.contdisc)
+
+    @cached_property
+    def truth(self) -> dict[str, str]:
+        """What the truth of each key is known by: SHA-256 of dtype, shape and bytes."""
+        kept = {key: hashlib.sha256() for key in self.loop.kinds}
+        for block in self.loop.blocks():
+            for key, rows in self.loop.truth_rows(block).items():
+                if block.start == 0:
+                    shape = (len(self.loop.ids), *rows.shape[1:])
+                    kept[key].update(f"{rows.dtype.str} {shape}\n".encode())
+                kept[key].update(np.ascontiguousarray(rows).data)
+        return {key: digest.hexdigest() for key, digest in kept.items()}
 
     @property
     def observations(self) -> Mapping[str, Tree]:
@@ -169,7 +182,7 @@ class Report:
 
 
 def make_report(
-    loop: OpenLoop,
+    loop: Rollouts,
     config: ModelConfig | None = None,
     *,
     name: str = "",
@@ -185,11 +198,9 @@ def make_report(
       OptionError: A key that the run does not have.
     """
     for key in keys:
-        if key not in loop.truth:
-            raise OptionError(f"key {key!r}: the run observes {', '.join(loop.truth)}")
-    if keys:
-        truth = {key: x for key, x in loop.truth.items() if key in keys}
-        loop = replace(loop, truth=truth)
+        if key not in loop.kinds:
+            raise OptionError(f"key {key!r}: the run observes {', '.join(loop.kinds)}")
+    loop = loop.only(tuple(keys)) if keys else loop
     return Report(loop, config, name, step, tuple(keys))
 
 
@@ -226,7 +237,12 @@ def report_arrays(report: Report, show: int = 6) -> dict[str, Array]:
     grids = {
         f"grid/{key}": report.frames(key, show=show, style="reference") for key in report.image_keys
     }
-    return loop_arrays(report.loop.take(slice(0, len(report.loop.ids)))) | grids
+    arrays = loop_arrays(report.loop.take(slice(0, len(report.loop.ids)))) | grids
+    if report.name:
+        arrays["run"] = np.array(report.name)
+    if report.step is not None:
+        arrays["step"] = np.array(report.step)
+    return arrays
 
 
 def summary_lines(report: Report) -> list[str]:

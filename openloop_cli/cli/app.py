@@ -17,6 +17,7 @@ from openloop_cli.cli.inspect import inspect
 from openloop_cli.cli.log import log
 from openloop_cli.cli.plot import plot
 from openloop_cli.cli.render import render
+from openloop_cli.cli.score import score
 from openloop_cli.cli.serve import serve
 from openloop_cli.cli.streams import STREAM_ERRORS, drop_stdout, prepare_streams
 from openloop_cli.cli.table import table
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for function in (render, inspect, compare, batch, watch, plot, table, check, log, serve):
+for function in (render, score, inspect, compare, batch, watch, plot, table, check, log, serve):
     app.command(cls=Command)(function)
 app.add_typer(cache, name="cache")
 

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from openloop_cli.cli.terminal import results_console, say
 from openloop_cli.jobs.report import JobResult
+from openloop_cli.page.words import is_scored, step_of
 from openloop_cli.quantities import LATENTS, metric
 from openloop_cli.reporting import horizon_words
 from openloop_cli.text import clean, plural
@@ -39,7 +40,7 @@ def print_summary(result: JobResult) -> None:
     tree = result.metrics
     console = results_console()
     checkpoint, rollout = tree["checkpoint"], tree["rollout"]
-    step = "unknown step" if checkpoint["step"] is None else f"step {checkpoint['step']:,}"
+    step = step_of(tree)
     updates = checkpoint["counters"].get("updates")
     line = Text.assemble((clean(tree["run"]["name"]), "bold"), f"  {step}")
     if updates is not None:
@@ -48,8 +49,8 @@ def print_summary(result: JobResult) -> None:
     horizon = rollout["length"] - rollout["context"]
     console.print(
         f"{plural(len(rollout['windows']), 'window')}:"
-        f" {plural(rollout['context'], 'context step')}, {horizon} imagined,"
-        f" {LATENTS.get(rollout['latents'])}, {rollout['device']}",
+        f" {plural(rollout['context'], 'context step')}, {horizon} imagined"
+        + ("" if is_scored(tree) else f", {LATENTS.get(rollout['latents'])}, {rollout['device']}"),
         highlight=False,
     )
     console.print(_table(tree["headline"]))

@@ -121,11 +121,18 @@ def is_metrics(path: Path) -> bool:
 
 def labelled(entries: Sequence[Entry]) -> list[Entry]:
     """Each named by its step; with the run's or the file's name where that is not enough."""
-    steps = ["unknown step" if e.step is None else f"step {e.step:,}" for e in entries]
+    scored = [e.has("rollout", "selection") and e.rollout("selection") == "scored" for e in entries]
+    steps = [
+        (e.run if alone else "unknown step") if e.step is None else f"step {e.step:,}"
+        for e, alone in zip(entries, scored, strict=True)
+    ]
     names = [Path(e.place).name.removesuffix(".json").removesuffix(".metrics") for e in entries]
     plans = [
         steps,
-        [f"{e.run} {step}".strip() for e, step in zip(entries, steps, strict=True)],
+        [
+            step if step == e.run else f"{e.run} {step}".strip()
+            for e, step in zip(entries, steps, strict=True)
+        ],
         [f"{step} ({clean(name)})" for step, name in zip(steps, names, strict=True)],
         [f"{step} ({clean(e.place)})" for e, step in zip(entries, steps, strict=True)],
     ]

@@ -140,7 +140,7 @@ def open_job(job: ReportJob, replay: Replay | None = None) -> tuple[ReportJob, R
         job = replace(job, replay=(own_run(job.checkpoint),))
     named = KeyOptions(job.encode, job.decode, job.actions)
     run = put_together(checkpoint, replay or open_replay(job.replay), job.config, named)
-    job = _with_outputs(job, run)
+    job = with_outputs(job, _stem_of_run(run))
     _check_outputs(job, run)
     if job.dtype:
         model = replace(run.config.model, compute_dtype=job.dtype)
@@ -223,7 +223,7 @@ def check_job(job: ReportJob) -> None:
     check_extension("--out", job.out, KINDS)
     check_extension("--report", job.report, PAGE_KINDS)
     check_extension("--save-arrays", job.save_arrays, (".npz",))
-    _check_distinct(outputs(job))
+    check_distinct(outputs(job))
     if job.length is not None and job.length < 2:
         raise OptionError(f"--length {job.length}: expected 2 or more steps")
     if job.context is not None and job.context < 1:
@@ -327,9 +327,9 @@ def check_extension(option: str, path: Path | None, known: tuple[str, ...]) -> N
         )
 
 
-def _with_outputs(job: ReportJob, run: Run) -> ReportJob:
-    """All outputs named: `<run>-<step>.mp4` by default, and what belongs to it next to it."""
-    out = job.out or Path(f"{_file_stem(run)}{VIDEO_KINDS[0]}")
+def with_outputs(job: ReportJob, stem: str) -> ReportJob:
+    """All outputs named: `<stem>.mp4` by default, and what belongs to it next to it."""
+    out = job.out or Path(f"{stem}{VIDEO_KINDS[0]}")
     shown = out.suffix.lower() in (*VIDEO_KINDS, STILL)
     return replace(
         job,
@@ -340,13 +340,22 @@ def _with_outputs(job: ReportJob, run: Run) -> ReportJob:
     )
 
 
-def _file_stem(run: Run) -> str:
+def _stem_of_run(run: Run) -> str:
     step = run.checkpoint.step
-    name = f"{run.name}-{run.checkpoint.path.name if step is None else step}"
+    return file_stem(f"{run.name}-{run.checkpoint.path.name if step is None else step}")
+
+
+def file_stem(name: str) -> str:
+    """A name as a file can have it."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip(".-")[:_LONGEST_NAME] or "openloop"
 
 
-def _check_distinct(found: Mapping[str, Path]) -> None:
+def check_distinct(found: Mapping[str, Path]) -> None:
+    """No two outputs, by option, are one file.
+
+    Raises:
+      OptionError: Two are.
+    """
     places: dict[str, str] = {}
     for option, path in found.items():
         other = places.setdefault(str(resolved(path)), option)
@@ -357,7 +366,7 @@ def _check_distinct(found: Mapping[str, Path]) -> None:
 def _check_outputs(job: ReportJob, run: Run) -> None:
     """No output is an input, and the videos of several keys, which are known only now, can be
     written."""
-    _check_distinct(outputs(job))
+    check_distinct(outputs(job))
     found = list(outputs(job).items())
     images = [key for key in run.spaces.images if not job.keys or key in job.keys]
     if job.out and len(images) > 1 and job.out.suffix.lower() in (*VIDEO_KINDS, STILL):

@@ -57,7 +57,7 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
             "samples": job.samples,
             "dtype": config.model.compute_dtype,
             "device": device,
-            **_versions("jax", "jaxlib", "numpy"),
+            **versions("jax", "jaxlib", "numpy"),
             "python": platform.python_version(),
         },
         "notes": [shown_text(note, redact=job.redact) for note in notes],
@@ -84,7 +84,8 @@ def _replay_notes(run: Run, choice: Choice | None) -> list[str]:
     return [*notes, *(choice.notes if choice else ())]
 
 
-def _versions(*packages: str) -> dict[str, str | None]:
+def versions(*packages: str) -> dict[str, str | None]:
+    """Of packages, by name; None of what is not installed."""
     found: dict[str, str | None] = {}
     for package in packages:
         try:

@@ -192,12 +192,19 @@ def roll_out_job(job: ReportJob, loaded: Loaded, clock: Clock) -> RolledOut:
     loaded = replace(loaded, notes=(*loaded.notes, *filter(None, _channels(job, run))))
     step = run.checkpoint.step
     report = make_report(loop, run.config.model, name=run.name, step=step, keys=job.keys)
+    numbers, media = start_report(job, report)
+    return RolledOut(report, provenance(job, loaded, model.device_name), numbers, media, usage)
+
+
+def start_report(
+    job: ReportJob, report: "Report"
+) -> tuple["Future[tuple[dict[str, Any], float]]", "Future[tuple[Media | None, float]]"]:
+    """Begins to measure and to film, in threads of their own."""
     pool = ThreadPoolExecutor(2, thread_name_prefix="openloop-measure")
-    numbers = pool.submit(_timed, lambda: report.tree)
+    numbers = pool.submit(_timed, lambda: report.tree | {"truth": report.truth})
     media = pool.submit(_timed, lambda: _media(report, job.fps) if job.report else None)
     pool.shutdown(wait=False)
-    told = provenance(job, loaded, model.device_name)
-    return RolledOut(report, told, numbers, media, usage)
+    return numbers, media
 
 
 def _channels(job: ReportJob, run: Run) -> Iterator[str]:
@@ -257,7 +264,9 @@ def _measured(rolled_out: RolledOut, clock: Clock, done: float) -> dict[str, Any
     with clock.stage("measure", done):
         numbers, seconds = rolled_out.numbers.result()
     clock.seconds["measure"] = seconds
-    tree = {**rolled_out.provenance, **numbers}
+    told = rolled_out.provenance
+    rollout = {**told["rollout"], "truth": numbers["truth"]}
+    tree = {**told, "rollout": rollout, **{k: x for k, x in numbers.items() if k != "truth"}}
     if rolled_out.usage:
         tree["recorded"] = tree["recorded"] | {"usage": rolled_out.usage.stats()}
     return tree

@@ -78,7 +78,7 @@ def _climates(loops: Rollouts, blocks: Sequence[slice]) -> dict[str, tuple[Array
     """By key: the sum over all windows of each one's mean, (1, 1, …), and their number."""
     sums: dict[str, Array] = {}
     for block in blocks:
-        for key, truth in loops.take(block).truth.items():
+        for key, truth in loops.truth_rows(block).items():
             own = _own_means(_unit(truth, loops.kinds[key])).sum(0, keepdims=True)
             sums[key] = sums[key] + own if key in sums else own
     return {key: (total, len(loops.ids)) for key, total in sums.items()}
@@ -149,6 +149,8 @@ def _observation(loop: OpenLoop, key: str, climate: tuple[Array, int] | None = N
         context["model"] = {name: x * np.nan for name, x in context["model"].items()}
     after = _predictions(loop, key, truth, kind, climate)
     imagined = {path: numbers("imagined", path, truth[:, c:], x) for path, x in after.items()}
+    if "last_reconstruction" in imagined and "floor" not in imagined:
+        imagined["floor"] = _held(context["model"], loop.length - c)
     if kind == "discrete":
         _add_log_likelihood(loop, key, context, imagined)
     _add_best_future(loop, key, kind, imagined)
@@ -181,6 +183,9 @@ def _predictions(
             seen = found.posterior.prediction[key]
             paths["floor"] = seen[:, c:]
             paths["last_reconstruction"] = _repeated(seen[:, c - 1 : c], truth[:, c:])
+        elif loop.reconstructs:
+            last = loop.model.prediction[key][:, c - 1 : c]
+            paths["last_reconstruction"] = _repeated(last, truth[:, c:])
         others = {"shuffled_actions": found.shuffled, "other_context": found.other}
         paths |= {name: x.prediction[key] for name, x in others.items() if x}
         if kind != "discrete":
@@ -286,6 +291,12 @@ def _own_means(truth: Array) -> Array:
 def _previous(seen: Array) -> Array:
     """(B, C, …) -> the same one step later; step 0 repeats itself."""
     return np.concatenate([seen[:, :1], seen[:, :-1]], 1)
+
+
+def _held(seen: Numbers, steps: int) -> Numbers:
+    """What was measured at the last context step, for so many steps after it: where nobody rolled
+    out the posterior, the nearest thing to the decoder's floor."""
+    return {name: np.repeat(x[:, -1:], steps, 1) for name, x in seen.items()}
 
 
 def _repeated(frame: Array, like: Array) -> Array:

@@ -216,27 +216,35 @@ def _origin(entry: Named, several: bool) -> str:
     made += [f"{n} {rollout[n]}" for n in ("jax", "jaxlib", "numpy", "python") if rollout.get(n)]
     seconds = {k: number(v) for k, v in tree.get("timings", {}).items()}
     samples = int(number(rollout.get("samples")) or 1)
-    origin = facts(
-        {
-            "checkpoint": str(point.get("path", "")),
-            "step": words.step_of(tree).removeprefix("step "),
+    told = {
+        "predictions" if words.is_scored(tree) else "checkpoint": str(point.get("path", "")),
+        "step": words.step_of(tree).removeprefix("step "),
+    }
+    windows = f"{words.windows_of(tree)}, {rollout.get('selection', '')}"
+    if words.is_scored(tree):
+        told |= {"windows": str(words.windows_of(tree)), "futures": str(samples)}
+    else:
+        told |= {
             "parameters": f"{point.get('parameters', 0):,}",
             "sha256": str(point.get("sha256", "")),
             "config": str(config.get("source") or "inferred from the parameters"),
             "replay": ", ".join(map(str, tree.get("replay", {}).get("paths", []))),
-            "windows": f"{words.windows_of(tree)}, {rollout.get('selection', '')}",
+            "windows": windows,
             "latents": f"{LATENTS.get(str(rollout.get('latents')), '')}, seed"
             f" {rollout.get('seed', '')}, {plural(samples, 'imagined future')}",
             "computed in": f"{rollout.get('dtype', '')} on {rollout.get('device', '')}",
-            "software": ", ".join(made),
-            "seconds": ", ".join(f"{k} {v:.2f}" for k, v in seconds.items() if v is not None),
         }
-    )
+    told |= {
+        "software": ", ".join(made),
+        "seconds": ", ".join(f"{k} {v:.2f}" for k, v in seconds.items() if v is not None),
+    }
+    heading = f"<h3>{e(entry.label)}</h3>" if several else ""
+    if words.is_scored(tree):
+        return heading + facts(told)
     settings = json.dumps(config.get("model", {}), indent=2, ensure_ascii=False)
     lines = "\n".join(map(e, settings.splitlines()))
-    heading = f"<h3>{e(entry.label)}</h3>" if several else ""
     title = f"Model settings, {entry.label}" if several else "Model settings"
-    return heading + origin + more(title, f'<pre tabindex="0">{lines}</pre>')
+    return heading + facts(told) + more(title, f'<pre tabindex="0">{lines}</pre>')
 
 
 def _windows(tree: Tree) -> str:

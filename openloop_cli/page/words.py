@@ -93,7 +93,13 @@ def name_of(tree: Tree) -> str:
 def step_of(tree: Tree) -> str:
     """Such as `step 3,670`."""
     step = number(part(tree, "checkpoint").get("step"))
-    return "unknown step" if step is None else f"step {step:,.0f}"
+    nameless = "scored predictions" if is_scored(tree) else "unknown step"
+    return nameless if step is None else f"step {step:,.0f}"
+
+
+def is_scored(tree: Tree) -> bool:
+    """Whether predictions were scored that somebody else had made."""
+    return part(tree, "rollout").get("selection") == "scored"
 
 
 def labels_of(trees: Sequence[Tree]) -> list[str]:

@@ -72,8 +72,9 @@ class Member:
     packed: int  # bytes in the file
 
 
-def open_npz(path: Path, length: int) -> dict[str, Member]:
-    """All arrays of an npz, in its own order; each must have `length` steps."""
+def open_npz(path: Path, length: int | None = None) -> dict[str, Member]:
+    """All arrays of an npz, in its own order; each must have `length` steps, if that is given. A
+    scalar then counts as an array of one."""
     with _opened(path) as file:
         end = file.seek(0, 2)
         members: dict[str, Member] = {}
@@ -156,7 +157,7 @@ def _directory(file: BinaryIO) -> list[zipfile.ZipInfo]:
         raise ReplayError(why) from None
 
 
-def _member(file: BinaryIO, entry: zipfile.ZipInfo, end: int, length: int) -> Member:
+def _member(file: BinaryIO, entry: zipfile.ZipInfo, end: int, length: int | None) -> Member:
     key, size, packed = entry.filename[:-4], entry.file_size, entry.compress_size
     deflated = entry.compress_type == zipfile.ZIP_DEFLATED
     if entry.flag_bits & 1 or not (deflated or entry.compress_type == zipfile.ZIP_STORED):
@@ -166,11 +167,13 @@ def _member(file: BinaryIO, entry: zipfile.ZipInfo, end: int, length: int) -> Me
         raise ReplayError(f"{key!r} reaches beyond the end of the file")
     if size > packed * _MAX_RATIO if deflated else size != packed:
         raise ReplayError(f"{key!r} declares {size} bytes, more than its {packed} can hold")
-    dtype, fortran, shape, header = _array_header(key, head)
-    if not shape or shape[0] != length:
+    dtype, fortran, shape, header = array_header(key, head)
+    if length is None:
+        shape = shape or (1,)
+    elif not shape or shape[0] != length:
         raise ReplayError(f"{key!r} has shape {shape}, its file name says {length} steps")
     step = prod(shape[1:]) * dtype.itemsize
-    if header + length * step != size or step > _MAX_STEP:
+    if header + shape[0] * step != size or step > _MAX_STEP:
         raise ReplayError(f"{key!r} declares {dtype} of shape {shape}, but holds {size} bytes")
     return Member(key, dtype, shape, fortran, header, size, entry.CRC, deflated, offset, packed)
 
@@ -193,7 +196,7 @@ def _head(file: BinaryIO, entry: zipfile.ZipInfo, deflated: bool) -> tuple[int, 
     return offset, head
 
 
-def _array_header(key: str, head: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
+def array_header(key: str, head: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
     """dtype, Fortran order, shape, and the length of an npy header of version 1, 2 or 3."""
     # Versions 2 and 3 have a longer length field; 3 only differs for structured dtypes.
     begin, form = (10, "<H") if head[6:7] == b"\1" else (12, "<I")

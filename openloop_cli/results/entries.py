@@ -81,8 +81,9 @@ class Entry:
         return value
 
     def rollout(self, name: str) -> Any:
-        """How it was rolled out; None of what older files do not tell."""
-        if name == "start" and not self.has("rollout", name):
+        """How it was rolled out; None of what older files, and predictions, do not tell."""
+        untold = ("start",) if self.part(Mapping, "rollout").get("selection") != "scored" else DRAWN
+        if name in untold and not self.has("rollout", name):
             return None
         return self.part(object, "rollout", name)
 
@@ -129,9 +130,18 @@ class Entry:
 def what_differs(first: Entry, other: Entry, names: tuple[str, ...]) -> list[str]:
     """What the two were not rolled out alike in, in words: `context (25 and 20 steps)`."""
     differing = []
+    truths = _truths(first, other)
     for name in names:
         a, b = (entry.rollout(name) for entry in (first, other))
-        if a == b or (name == "start" and None in (a, b)):
+        if name == "windows" and truths and len(a) == len(b):
+            # What was recorded counts, not what it is called.
+            other_data = [key for key, (x, y) in truths.items() if x != y]
+            if other_data and a == b:
+                differing.append(f"truth of {', '.join(clean(key, 40) for key in other_data)}")
+                continue
+            if not other_data:
+                continue
+        if a == b or (name in DRAWN and None in (a, b)):
             continue
         if name == "windows":
             common = len({str(x) for x in first.windows} & {str(x) for x in other.windows})
@@ -140,6 +150,15 @@ def what_differs(first: Entry, other: Entry, names: tuple[str, ...]) -> list[str
         else:
             differing.append(f"{name} ({clean(str(a), 40)} and {clean(str(b), 40)})")
     return differing
+
+
+def _truths(first: Entry, other: Entry) -> dict[str, tuple[str, str]]:
+    """The hashes of the keys that both have; none where a file is older."""
+    path = ("rollout", "truth")
+    if not (first.has(*path) and other.has(*path)):
+        return {}
+    a, b = (entry.part(Mapping, *path) for entry in (first, other))
+    return {key: (str(a[key]), str(b[key])) for key in a if key in b}
 
 
 def _flat(value: Any, shape: tuple[int, ...]) -> list[float] | None:

@@ -95,6 +95,12 @@ class Rollouts(Protocol):
     def take(self, index: slice | Array) -> "OpenLoop":
         """Some of the windows, in memory."""
 
+    def truth_rows(self, index: slice | Array) -> Mapping[str, Array]:
+        """The truth of some windows, by key."""
+
+    def only(self, keys: tuple[str, ...]) -> "Rollouts":
+        """Some of the keys."""
+
     def blocks(self) -> Iterable[slice]:
         """All windows, in pieces that are measured one after the other."""
 
@@ -167,6 +173,14 @@ class OpenLoop:
         ids = tuple(np.asarray(self.ids, object)[index])
         taken = {x.name: _rows(getattr(self, x.name), index) for x in fields(self)[2:]}
         return OpenLoop(ids, self.context, **taken)
+
+    def truth_rows(self, index: slice | Array) -> Mapping[str, Array]:
+        """The truth of some windows, by key."""
+        return {key: x[index] for key, x in self.truth.items()}
+
+    def only(self, keys: tuple[str, ...]) -> "OpenLoop":
+        """Some of the keys."""
+        return replace(self, truth={key: x for key, x in self.truth.items() if key in keys})
 
     def blocks(self) -> tuple[slice, ...]:
         """All of them at once."""
