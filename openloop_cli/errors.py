@@ -45,6 +45,10 @@ class PredictionsError(OpenloopError):
     """Predictions to score cannot be read, or do not go with their truth."""
 
 
+class ModelError(OpenloopError):
+    """Somebody's own model cannot be loaded, or its code fails."""
+
+
 class OptionError(OpenloopError):
     """Wrong usage: an option's value is invalid, or does not fit the run or the other options."""
 

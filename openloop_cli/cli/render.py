@@ -41,6 +41,14 @@ def render(
             show_default="RUN-STEP.mp4",
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PACKAGE:NAME",
+            help="Run this model of your own, made with RUN;\ndocs/any-model.md",
+            show_default="DreamerV3",
+        ),
+    ] = None,
     windows: o.Windows,
     details: o.Report,
     rollout: o.Rollout,
@@ -104,6 +112,7 @@ def render(
         pictures,
         checkpoint=run,
         replay=tuple(replay or ()),
+        model=model or "",
         out=out,
         metrics=metrics,
         report=report,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from openloop_cli.cli.terminal import results_console, say
 from openloop_cli.jobs.report import JobResult
-from openloop_cli.page.words import is_scored, step_of
+from openloop_cli.page.words import step_of
 from openloop_cli.quantities import LATENTS, metric
 from openloop_cli.reporting import horizon_words
 from openloop_cli.text import clean, plural
@@ -50,7 +50,7 @@ def print_summary(result: JobResult) -> None:
     console.print(
         f"{plural(len(rollout['windows']), 'window')}:"
         f" {plural(rollout['context'], 'context step')}, {horizon} imagined"
-        + ("" if is_scored(tree) else f", {LATENTS.get(rollout['latents'])}, {rollout['device']}"),
+        + (f", {LATENTS.get(rollout['latents'])}, {rollout['device']}" if "config" in tree else ""),
         highlight=False,
     )
     console.print(_table(tree["headline"]))

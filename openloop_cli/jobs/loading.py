@@ -54,6 +54,8 @@ class ReportJob:
       report: The page. None writes one next to a video or still if `page`, else none.
       redact: Results name no folders.
       encode, decode, actions: Keys that the model sees; None finds them out (`keys`).
+      model: Somebody's own, `package:Name`; `checkpoint` is then what it is made with. Empty is
+        DreamerV3.
       recorded: Also tell what the run recorded of itself (`jobs.recorded`), which a log shows.
     """
 
@@ -88,6 +90,7 @@ class ReportJob:
     actions: tuple[str, ...] | None = None
     cache: bool = True
     recorded: bool = False
+    model: str = ""
 
     def __post_init__(self) -> None:
         """Text may stand for a path, and then be an address too."""

@@ -48,7 +48,7 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
         },
         "rollout": {
             "windows": list(loaded.windows.ids),
-            "selection": _selection(job),
+            "selection": selection_of(job),
             "length": loaded.length,
             "context": loaded.context,
             "seed": job.seed,
@@ -66,7 +66,8 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
     }
 
 
-def _selection(job: ReportJob) -> str:
+def selection_of(job: ReportJob) -> str:
+    """How its windows are chosen."""
     if job.windows:
         return "given"
     return "any" if job.allow_resets else "episode-safe"

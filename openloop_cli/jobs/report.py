@@ -103,8 +103,14 @@ def run_job(
       OpenloopError: Saying what is wrong with which input, option or output. No output is left
         half written; those that were written before the error stay.
     """
-    check_job(job)
     clock = Clock(progress)
+    if job.model:
+        from openloop_cli.jobs.adapted import run_adapted
+
+        result = run_adapted(job, clock, on_video)
+        progress("done", 1.0)
+        return result
+    check_job(job)
     with clock.stage("open", 0.0):
         job, run = open_job(job)
         for path in outputs(job).values():

@@ -220,26 +220,30 @@ def _origin(entry: Named, several: bool) -> str:
         "predictions" if words.is_scored(tree) else "checkpoint": str(point.get("path", "")),
         "step": words.step_of(tree).removeprefix("step "),
     }
-    windows = f"{words.windows_of(tree)}, {rollout.get('selection', '')}"
-    if words.is_scored(tree):
-        told |= {"windows": str(words.windows_of(tree)), "futures": str(samples)}
-    else:
+    if "model" in rollout:
+        told["model"] = str(rollout["model"])
+    if "config" in tree:
         told |= {
             "parameters": f"{point.get('parameters', 0):,}",
             "sha256": str(point.get("sha256", "")),
             "config": str(config.get("source") or "inferred from the parameters"),
-            "replay": ", ".join(map(str, tree.get("replay", {}).get("paths", []))),
-            "windows": windows,
-            "latents": f"{LATENTS.get(str(rollout.get('latents')), '')}, seed"
-            f" {rollout.get('seed', '')}, {plural(samples, 'imagined future')}",
-            "computed in": f"{rollout.get('dtype', '')} on {rollout.get('device', '')}",
         }
+    if "replay" in tree:
+        told["replay"] = ", ".join(map(str, tree["replay"].get("paths", [])))
+    told["windows"] = f"{words.windows_of(tree)}, {rollout.get('selection', '')}"
+    drawn = [LATENTS.get(str(rollout["latents"]), "")] if "latents" in rollout else []
+    drawn += [f"seed {rollout['seed']}"] if "seed" in rollout else []
+    told["latents" if "config" in tree else "futures"] = ", ".join(
+        [*drawn, plural(samples, "imagined future")]
+    )
+    if "dtype" in rollout:
+        told["computed in"] = f"{rollout['dtype']} on {rollout.get('device', '')}"
     told |= {
         "software": ", ".join(made),
         "seconds": ", ".join(f"{k} {v:.2f}" for k, v in seconds.items() if v is not None),
     }
     heading = f"<h3>{e(entry.label)}</h3>" if several else ""
-    if words.is_scored(tree):
+    if "config" not in tree:
         return heading + facts(told)
     settings = json.dumps(config.get("model", {}), indent=2, ensure_ascii=False)
     lines = "\n".join(map(e, settings.splitlines()))

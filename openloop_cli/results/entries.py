@@ -82,7 +82,7 @@ class Entry:
 
     def rollout(self, name: str) -> Any:
         """How it was rolled out; None of what older files, and predictions, do not tell."""
-        untold = ("start",) if self.part(Mapping, "rollout").get("selection") != "scored" else DRAWN
+        untold = ("start",) if "config" in self.tree else DRAWN
         if name in untold and not self.has("rollout", name):
             return None
         return self.part(object, "rollout", name)

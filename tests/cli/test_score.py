@@ -1,11 +1,13 @@
 """`openloop score` from end to end: a render's own numbers, any model's, several of one truth."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from openloop_cli.jobs.report import ReportJob, run_job
+from tests.conftest import ROOT
 from tests.predictions.made import C, arrays, predicted, save, truth
 from tests.synthetic_run import make_run
 
@@ -65,6 +67,17 @@ def test_any_model_needs_no_jax(tmp_path):
     files = ["a.html", "a.metrics.json", "a.mp4", "a.windows.npz"]
     assert listing(tmp_path / "out") == files
     assert "None" not in (tmp_path / "out" / "a.html").read_text()
+
+
+def test_the_example_of_the_documentation(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "any-model.md").read_text()
+    code = re.findall(r"^```python\n(import numpy as np\n\nwindows.*?)^```", text, re.S | re.M)
+    exec(compile(code[0], "any-model.md", "exec"), {})  # our own text, not a stranger's
+    score("rollouts.npz", "--out", "video.mp4", "--report", "page.html", "--quiet")
+    tree = json.loads((tmp_path / "video.metrics.json").read_text())
+    assert tree["headline"]["image"]["imagined"] == tree["headline"]["image"]["persistence"]
+    assert (tmp_path / "page.html").is_file()
 
 
 def test_several_predictions_of_one_truth(tmp_path):
