@@ -82,7 +82,10 @@ class Entry:
 
     def rollout(self, name: str) -> Any:
         """How it was rolled out; None of what older files, and predictions, do not tell."""
-        untold = ("start",) if "config" in self.tree else DRAWN
+        of_another = self.has("rollout", "model") or (
+            self.part(Mapping, "rollout").get("selection") == "scored"
+        )
+        untold = DRAWN if of_another else ("start",)
         if name in untold and not self.has("rollout", name):
             return None
         return self.part(object, "rollout", name)
