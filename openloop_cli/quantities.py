@@ -101,10 +101,10 @@ _ALL = (
     Metric(
         "skill",
         "skill",
-        "1 - (error - floor) / (persistence - floor) at each imagined step, of mean errors"
-        " (mse, symlog_mse or mistakes), persistence of the last reconstruction: 1 is perfect"
-        " dynamics, 0 no better than standing still; undefined where nothing moved beyond noise,"
-        " and where reconstruction skill is at or below 0",
+        "1 - (error - floor) / (persistence - floor), of mean errors (mse, symlog_mse or mistakes),"
+        " persistence of the last reconstruction: 1 is perfect dynamics, 0 no better than standing"
+        " still; over all steps of errors summed first, at each step undefined where nothing moved"
+        " beyond noise, and everywhere where reconstruction skill is at or below 0",
         "higher",
         digits=".2f",
         limits=(-1.0, 1.5),
@@ -149,7 +149,8 @@ made of the first three."""
 
 DEFINITIONS = {
     **{metric.name: metric.definition for metric in _ALL},
-    "per_step": "mean over windows; low and high bound its 95 % interval over windows",
+    "per_step": "mean over windows; low and high bound its 95 % interval over windows, of which"
+    " those of one episode are taken to share 30 % of their variance, as far as they do not tell",
     "per_window": "errors of the imagined steps for each window, for paired comparisons; they lie"
     " in the .windows.npz beside this file",
     "mean": "mean over windows and steps; of psnr, the psnr of the mean mse",
@@ -165,8 +166,12 @@ DEFINITIONS = {
     "futures_mean": "the mean of all imagined futures",
     "deterministic": "the prediction with mode latents: each one's most likely class, not a sample",
     "futures_best": "of each window's futures the one with the smallest total error",
-    "useful_horizon": "the largest K such that skill is above 0 at every defined step up to K,"
-    " by the lower end of its interval",
+    "useful_horizon": "the last step at which skill, taken to fall with the steps (a monotone fit,"
+    " weighted by how much moved), is at least 0.1; its 95 % interval is of resampled windows",
+    "episodes": "the episode in which each window ends; apart: the most windows of which no two"
+    " share a step",
+    "why": "what the numbers say about the reason: whether shuffled actions and another context"
+    " make the error larger, how much of it is the floor, which dimensions have most of it",
     "con": "cross entropy of the continue head against whether the episode went on;"
     " con_discounted is the trainer's own loss, its target 1 - 1/horizon with contdisc",
 }
@@ -182,11 +187,19 @@ def metric(name: object) -> Metric:
     return METRICS.get(str(name)) or Metric(str(name), str(name).replace("_", " "), "")
 
 
-def horizon_text(horizon: Mapping[str, Any] | None) -> str:
-    """A useful horizon as metrics.json holds it: `≥ 25 of 25`; `undefined` where nothing moved, `–`
-    where it was not measured."""
+def horizon_text(horizon: Mapping[str, Any] | None, unit: str = "") -> str:
+    """A useful horizon as metrics.json holds it, with its interval: `24 of 25 (18 to ≥ 25)`;
+    `undefined` where there is no telling, `–` where it was not measured.
+
+    Args:
+      unit: What stands after the number, such as ` steps`.
+    """
     if not horizon:
         return "–"
-    if horizon.get("steps") is None:
+    steps, low, high = (horizon.get(name) for name in ("steps", "low", "high"))
+    if steps is None:
         return "undefined"
-    return f"{'≥ ' if horizon.get('at_least') else ''}{horizon['steps']} of {horizon.get('of')}"
+    text = f"{'≥ ' if horizon.get('at_least') else ''}{steps} of {horizon.get('of')}{unit}"
+    if low is None or high is None or low == high:
+        return text
+    return f"{text} ({low} to {'≥ ' if horizon.get('high_at_least') else ''}{high})"

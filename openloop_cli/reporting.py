@@ -259,19 +259,9 @@ def summary_lines(report: Report) -> list[str]:
             horizon = numbers["useful_horizon"]
             skill = numbers.get("skill")
             told = "" if skill is None else f", skill {metric('skill').shown(skill)}"
-            lines.append(
-                f"{key}: useful horizon {horizon_words(horizon)}{told}: {horizon['reason']}"
-            )
+            steps = horizon_text(horizon, " steps")
+            lines.append(f"{key}: useful horizon {steps}{told}: {horizon['reason']}")
     return lines
-
-
-def horizon_words(horizon: Mapping[str, Any]) -> str:
-    """Such as `≥ 25 of 25 steps`, or `6 of 25 steps, perhaps 14`."""
-    if horizon["steps"] is None:
-        return "undefined"
-    words = f"{horizon_text(horizon)} steps"
-    more = horizon.get("by_mean") or 0
-    return f"{words}, perhaps {more}" if more > horizon["steps"] else words
 
 
 def _small_gif(frames: Frames, most: int = 350_000) -> bytes:

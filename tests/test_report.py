@@ -98,7 +98,7 @@ def test_a_frame_holds_the_rows_of_the_table(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=frame))
     rows, columns = made.to_frame()
     assert columns == TableRow._fields
-    tree = {"format": "openloop-metrics", "version": 2, **made.tree}
+    tree = {"format": "openloop-metrics", "version": 3, **made.tree}
     tree |= {"run": {"name": "run"}, "checkpoint": {"step": 1692}}
     tree["rollout"] = {"windows": list(made.loop.ids), "length": T, "context": C}
     write_metrics(tmp_path / "m.json", tree)

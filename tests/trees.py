@@ -1,12 +1,15 @@
 """Metrics trees from errors by window: what comparisons and checks read, and no more."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from openloop_cli.measures.horizon import useful_horizon
 from openloop_cli.measures.metrics import psnr_of
-from openloop_cli.measures.skill import reconstruction_skill, skill, useful_horizon
+from openloop_cli.measures.skill import of_all_steps, reconstruction_skill, skill
 from openloop_cli.results.entries import Entry
 from openloop_cli.results.metrics_file import plain
-from openloop_cli.results.metrics_tree import _skill_series
+from openloop_cli.results.metrics_tree import _horizon_tree, _skill_series
 
 B, H = 16, 8
 
@@ -35,11 +38,13 @@ def tree_of(keys, *, reward=None, observed=None, metric="psnr", **rollout):
     windows, steps = first.shape
     tree = {
         "format": "openloop-metrics",
-        "version": 2,
+        "version": 3,
         "run": {"name": "cheetah"},
         "checkpoint": {"path": "ckpt/1", "step": 1000, "counters": {"updates": 10}, "sha256": "0"},
         "rollout": {
             "windows": [f"W:{i}" for i in range(windows)],
+            "episodes": list(range(windows)),
+            "apart": windows,
             "length": steps + 4,
             "context": 4,
             "seed": 0,
@@ -66,24 +71,21 @@ def entry_of(*args, label="entry", **options):
 
 def _key(paths, seen, metric):
     value = psnr_of if metric == "psnr" else np.asarray
-    found = skill(paths["model"], paths["floor"], paths["last_reconstruction"])
+    made_of = [paths[path] for path in ("model", "floor", "last_reconstruction")]
+    found, whole = skill(*made_of), of_all_steps(*made_of)
     shown = reconstruction_skill(paths["floor"], paths["climatology"])
-    horizon = useful_horizon(found, shown)
+    horizon = useful_horizon(*made_of, paths["climatology"])
+    if shown.mean <= 0:
+        found = replace(found, defined=found.defined & False)
     steps = paths["model"].shape[1]
     numbers = _series(paths["model"], value)
     observation = {
         "kind": "image",
         "imagined": {path: {metric: _series(x, value)} for path, x in paths.items()},
         "per_window": {**paths, "context": seen},
-        "skill": _skill_series(found),
+        "skill": _skill_series(found, whole),
         "reconstruction_skill": {n: getattr(shown, n) for n in ("mean", "low", "high")},
-        "useful_horizon": {
-            "steps": horizon.steps,
-            "at_least": horizon.censored,
-            "of": steps,
-            "undefined_steps": horizon.undefined,
-            "reason": horizon.reason,
-        },
+        "useful_horizon": _horizon_tree(horizon, steps + 4),
     }
     headline = {
         "metric": metric,

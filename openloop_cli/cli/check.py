@@ -73,7 +73,7 @@ def check(
     """
     from openloop_cli.compare import check as gate
     from openloop_cli.errors import OptionError
-    from openloop_cli.results.entries import Entry
+    from openloop_cli.results.entries import Entry, windows_words
     from openloop_cli.results.metrics_file import read_metrics
 
     limits = [_limit("min", text) for text in least or ()]
@@ -90,7 +90,7 @@ def check(
     if json:
         print_findings_json(str(metrics), passed, findings)
     elif not quiet:
-        print_findings(findings)
+        print_findings(findings, windows_words(entry.tree) if old else "")
     _write(title, findings, summary, junit)
     if not passed:
         raise typer.Exit(FAILED)

@@ -12,8 +12,12 @@ from openloop_cli.cli.wide import stdout
 from openloop_cli.compare.check import Finding, number_text, verdict_text
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
-    """One line for each number, and how many fail."""
+def print_findings(findings: Sequence[Finding], windows: str = "") -> None:
+    """One line for each number, and how many fail.
+
+    Args:
+      windows: What the comparison with a baseline rests on, in words.
+    """
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("")
     table.add_column("number", no_wrap=True)
@@ -32,6 +36,8 @@ def print_findings(findings: Sequence[Finding]) -> None:
     with stdout() as console:
         console.print(table)
         console.print(verdict_text(findings))
+        if windows:
+            console.print(Text(f"compared over {windows}", "dim"))
 
 
 def print_findings_json(metrics: str, passed: bool, findings: Sequence[Finding]) -> None:

@@ -43,10 +43,9 @@ def _print_tables(console: Console, comparison: Comparison) -> None:
     if (differences := _differences(comparison)).row_count:
         console.print(differences)
         console.print()
-    how = "paired bootstrap over windows" if comparison.paired else "independent windows"
     reference = comparison.entries[comparison.against].label
     console.print(Text(f"▲ better, ▼ worse than {reference}", "dim"))
-    console.print(Text(f"{how}, 95 % for all marks together", "dim"))
+    console.print(Text(f"{comparison.how}, 95 % for all marks together", "dim"))
 
 
 def _differences(comparison: Comparison) -> Table:

@@ -11,8 +11,8 @@ from rich.text import Text
 from openloop_cli.cli.terminal import results_console, say
 from openloop_cli.jobs.report import JobResult
 from openloop_cli.page.words import step_of
-from openloop_cli.quantities import LATENTS, metric
-from openloop_cli.reporting import horizon_words
+from openloop_cli.quantities import LATENTS, horizon_text, metric
+from openloop_cli.results.entries import windows_words
 from openloop_cli.text import clean, plural
 
 
@@ -48,7 +48,7 @@ def print_summary(result: JobResult) -> None:
     console.print(line)
     horizon = rollout["length"] - rollout["context"]
     console.print(
-        f"{plural(len(rollout['windows']), 'window')}:"
+        f"{windows_words(tree)}:"
         f" {plural(rollout['context'], 'context step')}, {horizon} imagined"
         + (f", {LATENTS.get(rollout['latents'])}, {rollout['device']}" if "config" in tree else ""),
         highlight=False,
@@ -71,14 +71,15 @@ def _table(headline: Mapping[str, Any]) -> Table:
         shown = metric(numbers["metric"])
         cells = [shown.shown(numbers[name]) for name in ("context", "imagined", "persistence")]
         horizon = numbers.get("useful_horizon")
-        words = horizon_words(horizon) if horizon else "–"
+        words = horizon_text(horizon, " steps")
         table.add_row(Text(clean(key), style="bold"), Text(shown.short, "dim"), *cells, words)
     return table
 
 
 def _reasons(headline: Mapping[str, Any]) -> Iterator[str]:
-    """Why a key does not see to the end, or which steps were left out."""
+    """Why each key is seen as far as it is: where it ends, and what that has to do with."""
     for key, numbers in headline.items():
-        horizon = numbers.get("useful_horizon")
-        if horizon and (not horizon["at_least"] or horizon["undefined_steps"]):
-            yield f"{clean(key)}: {horizon['reason']}"
+        horizon, why = numbers.get("useful_horizon"), numbers.get("why", "")
+        if horizon:
+            parts = [horizon["reason"], *([why] if why != horizon["reason"] else [])]
+            yield f"{clean(key)}: {'; '.join(filter(None, parts))}"

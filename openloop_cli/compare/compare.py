@@ -7,9 +7,11 @@ interval of its change says so; `LEVEL` holds for all marks of a comparison toge
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from openloop_cli.compare.pairing import Change, judge, judge_horizon
+from openloop_cli.compare.pairing import Change, judge
 from openloop_cli.compare.quantities import (
     Quantity,
+    Steps,
+    horizon_quantity,
     reward_quantity,
     skill_quantity,
     step_quantity,
@@ -17,7 +19,8 @@ from openloop_cli.compare.quantities import (
 from openloop_cli.errors import MetricsError
 from openloop_cli.measures.statistics import familywise
 from openloop_cli.quantities import metric as metric_of
-from openloop_cli.results.entries import DRAWN, PAIRED, Entry, what_differs
+from openloop_cli.results.entries import DRAWN, PAIRED, Entry, what_differs, windows_words
+from openloop_cli.text import clean
 
 LEVEL = 0.95
 HORIZON = "useful horizon"
@@ -64,6 +67,13 @@ class Comparison:
     paired: bool
     notes: tuple[str, ...]
     rows: tuple[Row, ...]
+
+    @property
+    def how(self) -> str:
+        """What the marks rest on."""
+        if not self.paired:
+            return "independent windows"
+        return f"paired bootstrap over {windows_words(self.entries[self.against].tree)}"
 
     @property
     def verdict(self) -> str:
@@ -130,13 +140,11 @@ def compare(
     # Images first: a picture says what an error means.
     keys.sort(key=lambda key: reference.part(str, "headline", key, "metric") != "psnr")
     columns = [column for key in keys for column in _columns(entries, key)]
+    notes += _withheld(entries, keys)
     if all(entry.has("reward") for entry in entries):
         columns.append(("reward", "imagined", "mae", reward_quantity))
-    horizons = [key for key in keys if _all_have(entries, key, "useful_horizon")]
-    marks = (len(columns) + len(horizons)) * max(1, len(entries) - 1)
-    level = familywise(LEVEL, marks)
-    rows = [_horizon_row(entries, reference, key, level, paired) for key in horizons]
-    rows += [_row(entries, reference, column, level, paired) for column in columns]
+    level = familywise(LEVEL, len(columns) * max(1, len(entries) - 1))
+    rows = [_row(entries, reference, column, level, paired) for column in columns]
     order = {key: number for number, key in enumerate([*keys, "reward"])}
     rows.sort(key=lambda row: order[row.key])
     return Comparison(tuple(entries), against, paired, tuple(notes), tuple(rows))
@@ -191,9 +199,25 @@ def _differences(entries: Sequence[Entry], reference: Entry, allowed: bool) -> l
     return notes
 
 
+def _withheld(entries: Sequence[Entry], keys: Sequence[str]) -> list[str]:
+    """Where there is no skill, and why."""
+    notes = []
+    for key in keys:
+        for entry in entries:
+            if (
+                entry.has("headline", key, "skill")
+                and entry.number("headline", key, "skill") is None
+            ):
+                reason = skill_quantity(entry, key).reason
+                notes.append(f"{entry.label}: no skill of {clean(key)}: {reason}")
+    return notes
+
+
 def _columns(entries: Sequence[Entry], key: str) -> list[_Column]:
     metric = entries[0].part(str, "headline", key, "metric")
     columns: list[_Column] = []
+    if _all_have(entries, key, "useful_horizon"):
+        columns.append((key, HORIZON, "", lambda entry: horizon_quantity(entry, key)))
     if _all_have(entries, key, "skill"):
         columns.append((key, "skill", "", lambda entry: skill_quantity(entry, key)))
     last = min(entry.horizon for entry in entries)
@@ -216,22 +240,11 @@ def _row(
 ) -> Row:
     key, title, metric, quantity = column
     old = quantity(reference)
+    found = [old if entry is reference else quantity(entry) for entry in entries]
     cells = tuple(
         Change(old.name, old.value, old.value)
-        if entry is reference
-        else judge(old, quantity(entry), level=level, paired=paired)
-        for entry in entries
+        if new is old
+        else judge(old, new, level=level, paired=paired)
+        for new in found
     )
-    return Row(key, title, metric, cells)
-
-
-def _horizon_row(
-    entries: Sequence[Entry], reference: Entry, key: str, level: float, paired: bool
-) -> Row:
-    cells = tuple(
-        judge_horizon(reference, entry, key, level=level, paired=paired) for entry in entries
-    )
-    censored = tuple(
-        bool(entry.part(bool, "headline", key, "useful_horizon", "at_least")) for entry in entries
-    )
-    return Row(key, HORIZON, "", cells, censored)
+    return Row(key, title, metric, cells, tuple(x.at_least for x in found if isinstance(x, Steps)))

@@ -86,11 +86,10 @@ def comparison_markdown(comparison: Comparison) -> str:
 
 def legend(comparison: Comparison) -> list[str]:
     """What the marks mean, and what was compared in spite of a difference."""
-    how = "paired bootstrap over the same windows" if comparison.paired else "independent windows"
     reference = markdown(comparison.entries[comparison.against].label)
     lines = [
-        f"▲ better, ▼ worse than {reference}, with the difference and its interval ({how}, 95 % for"
-        " all marks together)."
+        f"▲ better, ▼ worse than {reference}, with the difference and its interval"
+        f" ({comparison.how}, 95 % for all marks together)."
     ]
     return lines + [f"Note: {markdown(note)}." for note in comparison.notes]
 

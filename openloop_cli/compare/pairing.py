@@ -8,15 +8,18 @@ import numpy as np
 from openloop_cli.arrays import Array
 from openloop_cli.compare.quantities import (
     Quantity,
+    Reconstruction,
+    Skill,
+    Steps,
     context_quantity,
+    horizon_quantity,
     imagined_quantity,
     reconstruction_quantity,
     reward_quantity,
     skill_quantity,
 )
-from openloop_cli.measures.statistics import Interval, Verdict, familywise, interval, verdict
+from openloop_cli.measures.statistics import Interval, Verdict, familywise, verdict
 from openloop_cli.results.entries import Entry
-from openloop_cli.results.metric_names import path_text
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,16 @@ def headline_changes(old: Entry, new: Entry, *, level: float) -> list[Change]:
     if old.has("reward"):
         pairs.append((reward_quantity(old), reward_quantity(new)))
     horizons = [key for key in old.keys if old.has("headline", key, "useful_horizon")]
-    each = familywise(level, len(pairs) + len(horizons))
-    changes = [judge_horizon(old, new, key, level=each) for key in horizons]
-    return changes + [judge(before, after, level=each) for before, after in pairs]
+    pairs = [(horizon_quantity(old, key), horizon_quantity(new, key)) for key in horizons] + pairs
+    each = familywise(level, len(pairs))
+    return [judge(before, after, level=each) for before, after in pairs]
 
 
 def judge(old: Quantity, new: Quantity, *, level: float, paired: bool = True) -> Change:
     """The change from old to new.
 
     A number that is undefined, or misses windows, where the old one did not is worse; an undefined
-    skill is not: nothing moved, and the errors tell whether the decoder is to blame.
+    skill or horizon is not: nothing moved, and the errors tell whether the decoder is to blame.
 
     Args:
       level: Of its interval.
@@ -82,8 +85,10 @@ def judge(old: Quantity, new: Quantity, *, level: float, paired: bool = True) ->
     """
     plain = Change(new.name, old.value, new.value)
     if old.value is None or new.value is None:
-        worse = old.value is not None and "skill" not in new.name
-        return replace(plain, verdict="worse" if worse else "same", note="undefined")
+        worse = old.value is not None and not isinstance(new, (Skill, Reconstruction, Steps))
+        reason = new.reason if new.value is None else old.reason
+        note = f"undefined: {reason}" if reason else "undefined"
+        return replace(plain, verdict="worse" if worse else "same", note=note)
     if paired and new.undefined > old.undefined:
         note = f"undefined in {new.undefined} of {len(new.windows)} windows"
         return replace(plain, verdict="worse", note=note)
@@ -96,32 +101,6 @@ def judge(old: Quantity, new: Quantity, *, level: float, paired: bool = True) ->
         verdict=verdict(found, lower_is_better=new.lower_is_better, margin=old.margin),
         note="" if found.count > 1 else "fewer than two windows: no interval",
     )
-
-
-def judge_horizon(old: Entry, new: Entry, key: str, *, level: float, paired: bool = True) -> Change:
-    """The change of the useful horizon, a number of steps without an interval of its own.
-
-    It got shorter (longer) only where, at a step that was lost (gained), the skill itself fell
-    (rose) by its interval, the level shared out over all imagined steps. Where one of the two is
-    0 because its decoder does not show what moves, the reconstruction skill is asked instead.
-    """
-    path = ("headline", key, "useful_horizon", "steps")
-    was, now = old.number(*path), new.number(*path)
-    plain = Change(path_text(*path), was, now)
-    if was is None or now is None:
-        return replace(plain, note="undefined")
-    plain = replace(plain, change=now - was)
-    if was == now:
-        return plain
-    if any(_blind(entry, key) for entry in (old, new)):
-        parts = [reconstruction_quantity(entry, key) for entry in (old, new)]
-        asked = judge(*parts, level=level, paired=paired)
-        return replace(plain, verdict=asked.verdict, note="judged by the reconstruction skill")
-    first, last = int(min(was, now)), int(max(was, now))
-    before, after = (skill_quantity(entry, key).windows for entry in (old, new))
-    each = familywise(level, before.shape[1])
-    found = _by_steps(before[:, first:last], after[:, first:last], each, paired)
-    return _told_by_steps(plain, found, first)
 
 
 def independent(a: Interval, b: Interval) -> Interval:
@@ -144,34 +123,6 @@ def _headline_pairs(old: Entry, new: Entry, key: str) -> list[tuple[Quantity, Qu
     if old.has("headline", key, "reconstruction_skill"):
         makers.append(reconstruction_quantity)
     return [(maker(old, key), maker(new, key)) for maker in makers]
-
-
-def _blind(entry: Entry, key: str) -> bool:
-    """Whether the horizon is 0 for the decoder's sake."""
-    path = ("headline", key, "reconstruction_skill")
-    value = entry.number(*path) if entry.has(*path) else None
-    return value is not None and value <= 0
-
-
-def _by_steps(before: Array, after: Array, level: float, paired: bool) -> Interval:
-    """The change of each step's skill: (B, N) twice -> (N,)."""
-    if paired:
-        return interval(after - before, level=level)
-    a, b = (interval(x, level=level) for x in (after, before))
-    return independent(a, b)
-
-
-def _told_by_steps(plain: Change, found: Interval, first: int) -> Change:
-    """The verdict of the clearest step among those lost or gained."""
-    fell = plain.change is not None and plain.change < 0
-    clear = np.nan_to_num(-found.high if fell else found.low, nan=-np.inf)
-    step = int(np.argmax(clear))
-    if not clear[step] > 0:
-        note = f"no step that was {'lost' if fell else 'gained'} differs by its interval"
-        return replace(plain, note=note)
-    ends = ", ".join(f"{float(x[step]):+.2f}" for x in (found.low, found.high))
-    note = f"skill at step {first + step + 1} {float(found.mean[step]):+.2f} ({ends})"
-    return replace(plain, verdict="worse" if fell else "better", note=note)
 
 
 def _number(value: Array) -> float | None:

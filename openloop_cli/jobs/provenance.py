@@ -48,6 +48,8 @@ def provenance(job: ReportJob, loaded: Loaded, device: str) -> dict[str, Any]:
         },
         "rollout": {
             "windows": list(loaded.windows.ids),
+            "episodes": list(loaded.windows.episodes),
+            "apart": loaded.windows.apart,
             "selection": selection_of(job),
             "length": loaded.length,
             "context": loaded.context,

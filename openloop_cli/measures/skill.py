@@ -1,4 +1,4 @@
-"""Skill of the dynamics, useful horizon, and what the decoder can show. Errors (B, H).
+"""Skill of the dynamics, and what the decoder can show. Errors (B, H).
 
 All errors are of one observation at the H imagined steps of B windows, squared and averaged over
 its dimensions (MSE), NaN where a step is not measured:
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from openloop_cli.arrays import Array, PerFrame
+from openloop_cli.measures.clusters import Clusters
 from openloop_cli.measures.statistics import (
     Interval,
     interval,
@@ -54,31 +55,6 @@ class Skill:
     broken: Array
 
 
-@dataclass(frozen=True)
-class Horizon:
-    """How far ahead the model sees.
-
-    Attributes:
-      steps: The useful horizon; None where no step is defined.
-      censored: Skill never failed: the horizon is at least `steps`, all that were imagined.
-      undefined: Imagined steps without a defined skill, which were left out.
-      reason: Why it is that number, in words; never empty.
-      by_mean: The same without regard to intervals: the last step up to which skill itself is
-        above 0. Where it is larger than `steps`, more windows may show more.
-    """
-
-    steps: int | None
-    censored: bool
-    undefined: int
-    reason: str
-    by_mean: int | None
-
-    def __str__(self) -> str:
-        if self.steps is None:
-            return "undefined"
-        return f"≥ {self.steps}" if self.censored else str(self.steps)
-
-
 def skill(
     error: PerFrame,
     floor: PerFrame,
@@ -88,15 +64,15 @@ def skill(
     level: float = 0.95,
     seed: int = 0,
     invisible: float = INVISIBLE,
+    shared: Clusters | None = None,
 ) -> Skill:
     """1 - (error - floor) / (persistence - floor) at each step, of means over windows.
 
     A step is defined where something moved beyond noise: the movement, persistence - floor, is
 
-    - larger than zero, by the lower end of its interval; that is where the interval of skill is
-      finite on both sides;
-    - larger than zero, by the lower end of its interval, when averaged over all steps too: without
-      it a still scene seen with noise would pass at one step in forty;
+    - larger than zero, by the lower end of the interval of the difference of the errors' roots;
+    - the same when summed over all steps: without it a still scene seen with noise would pass at
+      one step in forty;
     - larger than `invisible`, and than the rounding of the errors that it is made of.
 
     With one window there are no intervals, and only the sizes are asked.
@@ -106,43 +82,38 @@ def skill(
         NaN there then is the predictions' fault. None takes all NaN for missing truth.
       invisible: A movement that does not count, in the errors' units; the default is for images
         in [0, 1].
+      shared: Which windows share their luck; None takes all for independent.
     """
     assert error.shape == floor.shape == persistence.shape, "errors of different windows"
     floor = np.where(np.isnan(error), np.nan, np.asarray(floor, np.float64))
     # A window without its numbers would make a mean of the others that flatters.
-    unknown = np.isnan(error) | np.isnan(floor) | np.isnan(persistence)
-    measurable = np.zeros_like(unknown) if recorded is None else ~np.isnan(recorded)
-    broken = np.asarray((unknown & measurable).any(0))
-    lost = ratio(error - floor, persistence - floor, level=level, seed=seed)
+    broken = broken_steps(error, floor, persistence, recorded)
+    lost = ratio(error - floor, persistence - floor, level=level, seed=seed, shared=shared)
     defined = _moved(floor, persistence, level, seed, invisible) & np.isfinite(lost.mean)
+    defined &= moves(floor, persistence, level, seed, invisible)
     value, low, high = (
         np.where(defined, 1 - end, np.nan) for end in (lost.mean, lost.high, lost.low)
     )
     return Skill(value, low, high, defined & ~broken, lost.count, broken)
 
 
-def useful_horizon(skill: Skill, reconstruction: Interval | None = None) -> Horizon:
-    """The last step up to which skill is above 0 wherever it is defined, by its lower end.
+def of_all_steps(
+    error: PerFrame,
+    floor: PerFrame,
+    persistence: PerFrame,
+    *,
+    level: float = 0.95,
+    seed: int = 0,
+    shared: Clusters | None = None,
+) -> Interval:
+    """Skill over all steps, of errors summed before they are divided: (B, H) each -> one number.
 
-    Undefined steps are left out: they neither end the horizon nor lengthen it, unless no defined
-    step fails; then it is all that was imagined, or more. Where a step was measured in one window
-    only, it has no interval and its value is judged instead. A decoder whose reconstruction skill
-    is at or below 0 has a useful horizon of 0, whatever the skill.
-
-    Args:
-      reconstruction: From `reconstruction_skill`; None does without.
+    A window's steps without all three numbers are left out.
     """
-    horizon, undefined = len(skill.defined), int((~skill.defined).sum())
-    if reconstruction is not None and float(reconstruction.mean) <= 0:
-        shown = f"reconstruction skill {float(reconstruction.mean):.2f}"
-        return Horizon(0, False, undefined, f"{DECODER} ({shown})", 0)
-    if undefined == horizon:
-        reason = NOT_NUMBERS if skill.broken.any() else NOTHING_MOVED
-        return Horizon(None, False, undefined, reason, None)
-    by_mean, _ = _last_above_0(skill.value, skill)
-    steps, failed = _last_above_0(np.where(np.isnan(skill.low), skill.value, skill.low), skill)
-    reason = "skill stays above 0 to the end" if failed is None else _failure(skill, failed)
-    return Horizon(steps, failed is None, undefined, _told(skill, reason), by_mean)
+    sums = step_sums(np.asarray(error - floor), np.asarray(persistence - floor))
+    lost = ratio(*sums, level=level, seed=seed, shared=shared)
+    value, low, high = (np.asarray(1 - x) for x in (lost.mean, lost.high, lost.low))
+    return Interval(value, low, high, lost.count)
 
 
 def reconstruction_skill(
@@ -152,65 +123,62 @@ def reconstruction_skill(
     level: float = 0.95,
     seed: int = 0,
     invisible: float = INVISIBLE,
+    shared: Clusters | None = None,
 ) -> Interval:
     """1 - floor / climatology, of means over windows and all steps: (B, T) twice -> one number.
 
     At or below 0 the decoder shows no more than the mean frame. NaN where climatology is no
     larger than `invisible`: a replay in which all frames are alike.
     """
-    missing = np.isnan(floor) | np.isnan(climatology)
-    sums = [np.where(missing, 0.0, x).sum(1) for x in (floor, climatology)]
-    empty = missing.all(1)
-    left = ratio(*(np.where(empty, np.nan, x) for x in sums), level=level, seed=seed)
-    seen = int((~missing).sum())
-    shows = seen > 0 and sums[1].sum() / seen > invisible
+    sums = step_sums(np.asarray(floor), np.asarray(climatology))
+    left = ratio(*sums, level=level, seed=seed, shared=shared)
+    seen = int((~np.isnan(floor) & ~np.isnan(climatology)).sum())
+    shows = seen > 0 and np.nansum(sums[1]) / seen > invisible
+    # No error is below 0, and no skill above 1.
+    least = np.maximum(left.low, 0)
     value, low, high = (
-        np.asarray(1 - x if shows else np.nan) for x in (left.mean, left.high, left.low)
+        np.asarray(1 - x if shows else np.nan) for x in (left.mean, left.high, least)
     )
     return Interval(value, low, high, left.count)
 
 
-def _moved(
-    floor: PerFrame, persistence: PerFrame, level: float, seed: int, invisible: float
+def moves(
+    floor: PerFrame,
+    persistence: PerFrame,
+    level: float = 0.95,
+    seed: int = 0,
+    invisible: float = INVISIBLE,
+) -> bool:
+    """Whether something moved over all steps: by more than noise, rounding and what anyone sees.
+
+    What is noise is asked of the roots of each window's errors, so that a few windows with much
+    movement do not drown the others. It is told of these windows, whose noise is their own, and not
+    of others: that some come from one episode changes nothing. With one window there is no
+    interval, and only the sizes are asked.
+    """
+    below, above = (x[:, None] for x in step_sums(np.asarray(floor), np.asarray(persistence)))
+    return bool(_moved(below, above, level, seed, invisible * floor.shape[1]).all())
+
+
+def broken_steps(
+    error: PerFrame, floor: PerFrame, persistence: PerFrame, recorded: PerFrame | None
 ) -> Array:
-    """Whether the movement is larger than noise, rounding and what anyone sees: (B, H) -> (H,)."""
-    movement = persistence - floor
-    each = interval(movement, level=level, seed=seed)
-    steps = (~np.isnan(movement)).sum(1)
-    with np.errstate(invalid="ignore"):
-        overall = interval(np.nansum(movement, 1) / steps, level=level, seed=seed)
+    """(H,): whether the predictions are not numbers, in any window, though the truth is."""
+    unknown = np.isnan(error) | np.isnan(floor) | np.isnan(persistence)
+    measurable = np.zeros_like(unknown) if recorded is None else ~np.isnan(recorded)
+    return np.asarray((unknown & measurable).any(0))
+
+
+def _moved(floor: Array, persistence: Array, level: float, seed: int, invisible: float) -> Array:
+    """The same at each step by itself: (B, H) -> (H,)."""
+    each = interval(np.sqrt(persistence) - np.sqrt(floor), level=level, seed=seed)
     rounding = _ROUNDING * mean_over_windows(np.maximum(persistence, floor))
-    large = each.mean > np.maximum(invisible, rounding)
-    return large & ~(each.low <= 0) & ~(overall.low <= 0)
+    large = mean_over_windows(persistence - floor) > np.maximum(invisible, rounding)
+    return large & ~(each.low <= 0)
 
 
-def _last_above_0(bound: Array, skill: Skill) -> tuple[int, int | None]:
-    """Steps up to the last defined one before the first that fails, and that one's index."""
-    failed = np.flatnonzero(skill.broken | (skill.defined & ~(bound > 0)))
-    if not len(failed):
-        return len(skill.defined), None
-    end = int(failed[0])
-    passed = np.flatnonzero(skill.defined[:end])
-    return int(passed[-1]) + 1 if len(passed) else 0, end
-
-
-def _failure(skill: Skill, step: int) -> str:
-    if skill.broken[step]:
-        return f"from step {step + 1} on {NOT_NUMBERS}"
-    text = f"at step {step + 1} skill is {skill.value[step]:.2f}"
-    if np.isnan(skill.low[step]):
-        return text
-    # The model may well see farther than these windows can show.
-    more = ": more windows may tell" if skill.value[step] > 0 else ""
-    return f"{text}, its interval from {skill.low[step]:.2f}{more}"
-
-
-def _told(skill: Skill, reason: str) -> str:
-    """The reason, with what it does not rest on."""
-    left_out = int((~skill.defined & ~skill.broken).sum())
-    if left_out:
-        reason += f"; {left_out} of {len(skill.defined)} steps left out: {NOTHING_MOVED}"
-    alone = int((skill.defined & (skill.count < 2)).sum())
-    if alone:
-        reason += f"; {alone} steps in one window only, judged without an interval"
-    return reason
+def step_sums(*parts: Array) -> list[Array]:
+    """Each (B, H) summed over the steps at which all have numbers: (B,), NaN where none has."""
+    missing = ~np.logical_and.reduce([np.isfinite(x) for x in parts])
+    empty = missing.all(1)
+    return [np.where(empty, np.nan, np.where(missing, 0.0, x).sum(1)) for x in parts]

@@ -2,7 +2,8 @@
 
 Windows are the unit that is drawn at random, so they alone are resampled; the other axes are
 columns with an interval of their own each, from the same resamples. A mean's interval is
-[mean - t_hi se, mean - t_lo se], with the quantiles of `resampling`.
+[mean - t_hi se, mean - t_lo se], with the quantiles of `resampling`; where windows share their luck
+it is wider, as `clusters` says.
 
 Errors are skewed and windows are few, where the percentile bootstrap covers too seldom. Coverage
 of these at 95 %, 16 windows, simulated: normal 95.5, exponential 95.3, lognormal (σ 0.5, 0.7) 94.9
@@ -17,6 +18,7 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.measures import resampling
+from openloop_cli.measures.clusters import Clusters, unrelated
 
 Verdict = Literal["better", "worse", "same"]
 
@@ -43,7 +45,12 @@ class Interval:
 
 
 def interval(
-    per_window: Array, *, level: float = 0.95, resamples: int | None = None, seed: int = 0
+    per_window: Array,
+    *,
+    level: float = 0.95,
+    resamples: int | None = None,
+    seed: int = 0,
+    shared: Clusters | None = None,
 ) -> Interval:
     """The mean over windows and its bootstrap-t interval: (B, …) -> (…).
 
@@ -51,17 +58,20 @@ def interval(
       level: The share of intervals that hold the true mean, between 0 and 1.
       resamples: None takes as many as put 50 beyond each end.
       seed: Of the resamples; the same seed gives the same bits.
+      shared: Which windows share their luck; None takes all for independent.
     """
     values, resamples = _rows(per_window), resamples or resampling.enough(level)
+    shared = shared or unrelated(len(per_window))
     mean, low, high = (np.full(len(values), np.nan) for _ in range(3))
     for rows, windows in resampling.alike(np.isnan(values)):
         mean[rows] = values[np.ix_(rows, windows)].mean(1)
         rows = rows[np.isfinite(mean[rows])]
         if len(windows) < 2:
             continue
+        left = shared.part(windows)
         for block in _blocks(rows, resamples):
             residuals = values[np.ix_(block, windows)] - mean[block, None]
-            lower, upper = _mean_ends(residuals, level, resamples, seed)
+            lower, upper = _mean_ends(residuals, level, resamples, seed, left)
             low[block], high[block] = mean[block] + lower, mean[block] + upper
     return _shaped(per_window, mean, low, high, (~np.isnan(values)).sum(1))
 
@@ -73,6 +83,7 @@ def ratio(
     level: float = 0.95,
     resamples: int | None = None,
     seed: int = 0,
+    shared: Clusters | None = None,
 ) -> Interval:
     """mean(numerator) / mean(denominator) over the same windows: (B, …) twice -> (…).
 
@@ -87,6 +98,7 @@ def ratio(
     assert numerator.shape == denominator.shape, f"{numerator.shape}, {denominator.shape}"
     above, below = _rows(numerator), _rows(denominator)
     missing, resamples = np.isnan(above) | np.isnan(below), resamples or resampling.enough(level)
+    shared = shared or unrelated(len(numerator))
     value, low, high = (np.full(len(above), np.nan) for _ in range(3))
     for rows, windows in resampling.alike(missing):
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -94,9 +106,10 @@ def ratio(
         rows = rows[np.isfinite(value[rows])]
         if len(windows) < 2:
             continue
+        left = shared.part(windows)
         for block in _blocks(rows, resamples):
             n, d = above[np.ix_(block, windows)], below[np.ix_(block, windows)]
-            lines = _Lines(n, d, level, resamples, seed)
+            lines = _Lines(n, d, level, resamples, seed, left)
             low[block], high[block] = lines.end(-1), lines.end(1)
     return _shaped(numerator, value, low, high, (~missing).sum(1))
 
@@ -153,19 +166,23 @@ def _blocks(rows: Array, resamples: int) -> list[Array]:
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def _mean_ends(residuals: Array, level: float, resamples: int, seed: int) -> tuple[Array, Array]:
+def _mean_ends(
+    residuals: Array, level: float, resamples: int, seed: int, shared: Clusters
+) -> tuple[Array, Array]:
     """The ends of the interval, from the mean: (C, n) less their mean -> (C,) twice."""
     squares = np.square(residuals)
     means, variances = resampling.averages([residuals, squares], resamples, seed)
     variances -= np.square(means)
-    return _ends(means, variances, squares.mean(1), residuals.shape[1], level)
+    products = shared.products(residuals, residuals)
+    return _ends(means, variances, products, residuals.shape[1], level, shared)
 
 
 def _ends(
-    means: Array, variances: Array, whole: Array, count: int, level: float
+    means: Array, variances: Array, products: Array, count: int, level: float, shared: Clusters
 ) -> tuple[Array, Array]:
+    whole = products[1] / count
     lower, upper = resampling.quantiles(means, variances, whole, count, level)
-    error = np.sqrt(whole / (count - 1))
+    error = np.sqrt(whole / (count - 1)) * shared.widening(products, level)
     return -upper * error, -lower * error
 
 
@@ -176,9 +193,11 @@ class _Lines:
     in each resample follow from five that are computed once.
     """
 
-    def __init__(self, n: Array, d: Array, level: float, resamples: int, seed: int) -> None:
+    def __init__(
+        self, n: Array, d: Array, level: float, resamples: int, seed: int, shared: Clusters
+    ) -> None:
         """(C, n) twice, with a mean of d other than zero."""
-        self.count, self.level = n.shape[1], level
+        self.count, self.level, self.shared = n.shape[1], level, shared
         self.value = n.mean(1) / d.mean(1)
         # Of one size, so that angles spread evenly; d positive, so that they grow with the ratio.
         sizes = [np.where((size := np.abs(x).mean(1)) > 0, size, 1.0) for x in (n, d)]
@@ -187,7 +206,7 @@ class _Lines:
         self.n, self.d = n.mean(1), d.mean(1)
         n, d = n - self.n[:, None], d - self.d[:, None]
         terms = [n, d, n * n, n * d, d * d]
-        self.whole = [x.mean(1) for x in terms[2:]]
+        self.products = [shared.products(x, y) for x, y in ((n, n), (n, d), (d, d))]
         self.means = resampling.averages(terms, resamples, seed)
         first, second, *squares = self.means
         for square, x, y in zip(
@@ -225,7 +244,9 @@ class _Lines:
         first, second, *squares = self.means
         means = cosine[:, None] * first - sine[:, None] * second
         variances = sum(w[:, None] * x for w, x in zip(weights, squares, strict=True))
-        whole = np.maximum(sum(w * x for w, x in zip(weights, self.whole, strict=True)), 0)
-        lower, upper = _ends(means, np.asarray(variances), whole, self.count, self.level)
+        products = np.maximum(sum(w * x for w, x in zip(weights, self.products, strict=True)), 0)
+        lower, upper = _ends(
+            means, np.asarray(variances), products, self.count, self.level, self.shared
+        )
         mean = cosine * self.n - sine * self.d
         return np.asarray(mean + upper if side > 0 else -(mean + lower))

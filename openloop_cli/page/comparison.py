@@ -60,11 +60,11 @@ def write_comparison_page(
 
 def _tables(comparison: Comparison) -> list[Table]:
     """Of two checkpoints one table of all differences; of more one for each key."""
-    how = "paired bootstrap over the windows" if comparison.paired else "independent windows"
     reference = comparison.entries[comparison.against].label
     note = (
-        f"▲ better, ▼ worse than {reference}, with the difference and its interval ({how}, 95 %"
-        " for all marks together); without a mark they cannot be told apart."
+        f"▲ better, ▼ worse than {reference}, with the difference and its interval"
+        f" ({comparison.how}, 95 % for all marks together); without a mark they cannot be told"
+        " apart."
     )
     if len(comparison.entries) == 2:
         return [_differences(comparison, note)]

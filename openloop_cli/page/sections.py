@@ -11,6 +11,7 @@ from openloop_cli.page import words
 from openloop_cli.page.parts import e, explained, facts, more, rows, say, section
 from openloop_cli.quantities import LATENTS
 from openloop_cli.quantities import metric as metric_of
+from openloop_cli.results.entries import part, windows_words
 from openloop_cli.text import plural
 
 Tree = Mapping[str, Any]
@@ -36,7 +37,7 @@ def top(trees: Sequence[Tree], title: str, lede: str) -> str:
     if len(trees) == 1:
         about += [words.step_of(tree)]
         about += [f"{updates:,.0f} updates"] if updates is not None else []
-    about += [plural(words.windows_of(tree), "window")]
+    about += [windows_words(tree)]
     about += [f"{plural(context, 'context step')}, {steps} imagined"]
     if (repeat := words.action_repeat(tree)) > 1:
         about += [f"action repeat {repeat}: {steps * repeat:,} environment steps imagined"]
@@ -55,7 +56,8 @@ def headline(entries: Sequence[Named], key: str, definitions: Definitions) -> st
     """The few numbers that matter, each with its definition; then the same of all keys."""
     cards = _cards(entries[0].tree, key, definitions) if len(entries) == 1 else ""
     table = _keys_table(entries, key)
-    return f'<section id="headline" aria-label="Headline numbers">{cards}{table}</section>\n'
+    why = _why(entries[0].tree) if len(entries) == 1 else ""
+    return f'<section id="headline" aria-label="Headline numbers">{cards}{table}{why}</section>\n'
 
 
 def table(content: Table, index: int) -> str:
@@ -99,12 +101,22 @@ def _cards(tree: Tree, key: str, definitions: Definitions) -> str:
         if name in numbers:
             value = number(numbers[name])
             text = "undefined" if value is None else metric_of(name).shown(value).replace("-", "−")
-            cards.append((name, say(name), text, _interval(observed.get(name, {}), name)))
+            note = _interval(observed.get(name, {}))
+            if value is None:
+                note = str(part(numbers, "useful_horizon").get("reason", ""))
+            cards.append((name, say(name), text, note))
     if numbers:
         against = f"persistence: {copied}"
         cards.append((metric, f"{metric_of(metric).title}, imagined", error, against))
     items = "".join(_card(*card, definitions) for card in cards)
     return f'<dl class="cards">{items}</dl>'
+
+
+def _why(tree: Tree) -> str:
+    """A sentence for each key."""
+    found = words.reasons(tree)
+    items = "".join(f"<li><strong>{e(key)}</strong>: {e(why)}</li>" for key, why in found.items())
+    return f'<ul class="why" aria-label="Why">{items}</ul>' if items else ""
 
 
 def _card(term: str, name: str, value: str, note: str, definitions: Definitions) -> str:
@@ -116,10 +128,11 @@ def _card(term: str, name: str, value: str, note: str, definitions: Definitions)
     )
 
 
-def _interval(series: Tree, name: str) -> str:
-    low, high = number(series.get("low")), number(series.get("high"))
+def _interval(series: Tree) -> str:
+    """Of the mean; a ratio's own ends are called low and high, a series' are lists."""
+    low, high = (number(series.get(f"mean_{end}", series.get(end))) for end in ("low", "high"))
     if low is None or high is None:
-        return "mean over the defined steps" if name == "skill" else ""
+        return ""
     return f"95 % interval {low:.2f} to {high:.2f}".replace("-", "−")
 
 

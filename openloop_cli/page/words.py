@@ -6,7 +6,7 @@ from typing import Any
 from openloop_cli.draw.curves.chart import number
 from openloop_cli.quantities import horizon_text
 from openloop_cli.quantities import metric as metric_of
-from openloop_cli.results.entries import part
+from openloop_cli.results.entries import part, windows_words
 from openloop_cli.text import plural
 
 Tree = Mapping[str, Any]
@@ -25,36 +25,32 @@ def verdict(tree: Tree, key: str) -> tuple[str, str]:
     context, steps = horizon_of(tree)
     setting = (
         f"The model saw {plural(context, 'context step')}, then imagined the next"
-        f" {steps} from the recorded actions alone, in {plural(windows_of(tree), 'window')}."
+        f" {steps} from the recorded actions alone, in {windows_words(tree)}."
     )
     horizon = numbers.get("useful_horizon")
     if not horizon:
         return f"Imagines {plural(steps, 'step')} ahead", setting
-    return _finding(horizon, key, setting)
+    return _title(horizon), f"{setting} {_sentence(str(horizon.get('reason', '')))}"
 
 
-def _finding(horizon: Tree, key: str, setting: str) -> tuple[str, str]:
-    steps, of, reason = horizon.get("steps"), horizon.get("of"), str(horizon.get("reason", ""))
-    why = f"{reason[:1].upper()}{reason[1:]}." if reason else ""
+def reasons(tree: Tree) -> dict[str, str]:
+    """Why each key is seen as far as it is, in a sentence."""
+    found = {key: part(x).get("why") for key, x in part(tree, "headline").items()}
+    return {key: _sentence(why) for key, why in found.items() if isinstance(why, str) and why}
+
+
+def _title(horizon: Tree) -> str:
+    steps, low, high = (horizon.get(name) for name in ("steps", "low", "high"))
     if steps is None:
-        return "Useful horizon undefined", f"{setting} {why}"
-    if horizon.get("at_least"):
-        return (
-            f"Useful horizon: at least {plural(steps, 'step')}",
-            f"{setting} Up to the last step, the imagined {key} is significantly closer to the"
-            " recording than the model's last reconstruction.",
-        )
-    perhaps = number(horizon.get("by_mean")) or 0
-    if steps == 0 and perhaps:
-        return f"Useful horizon: 0 steps, perhaps {int(perhaps)}", f"{setting} {why}"
-    if steps == 0:
-        return "Useful horizon: 0 steps", f"{setting} {why}"
-    more = f", perhaps {int(perhaps)}" if perhaps > steps else ""
-    return (
-        f"Useful horizon: {plural(steps, 'step')}{more}",
-        f"{setting} For {steps} of {of} steps, the imagined {key} is significantly closer to the"
-        f" recording than the model's last reconstruction. {why}",
-    )
+        return "Useful horizon undefined"
+    text = f"Useful horizon: {'at least ' * bool(horizon.get('at_least'))}{plural(steps, 'step')}"
+    if low is None or high is None or low == high:
+        return text
+    return f"{text} ({low} to {'≥ ' if horizon.get('high_at_least') else ''}{high})"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def horizon_of(tree: Tree) -> tuple[int, int]:

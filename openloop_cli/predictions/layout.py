@@ -10,6 +10,8 @@ action/<key>                     (B, T, …): the one that led to each step
 reward, terminal                 (B, T), as recorded
 predicted/reward                 (B, T)
 windows                          (B,) text
+episodes                         (B,) the episode of each window, numbered
+apart                            how many windows share no step, at most
 """
 
 import numpy as np
@@ -44,4 +46,6 @@ def loop_arrays(loop: OpenLoop) -> dict[str, Array]:
         "logit": model.logit,
     }
     arrays |= {name: x for name, x in more.items() if x is not None}
+    if loop.episodes:
+        arrays |= {"episodes": np.array(loop.episodes), "apart": np.array(loop.apart)}
     return arrays | {"windows": np.array(loop.ids)}

@@ -42,6 +42,14 @@ class Links:
             yield at
             at = self._next[at]
 
+    def back(self, chunk: int) -> Iterator[int]:
+        """The chunks that lead to it, nearest first, each once; of several the oldest."""
+        seen = {chunk}
+        while before := [at for at in self._before[chunk] if at not in seen]:
+            chunk = before[0]
+            seen.add(chunk)
+            yield chunk
+
     def pieces(self, chunk: int, start: int, steps: int) -> list[Piece]:
         """What `steps` steps from there consist of; fewer where the stream ends."""
         pieces = []

@@ -16,6 +16,7 @@ import numpy as np
 from openloop_cli.arrays import Array
 from openloop_cli.errors import ReplayError
 from openloop_cli.replay.choose import Choice, choose_windows
+from openloop_cli.replay.episodes import count_apart, episodes_of
 from openloop_cli.replay.index import Replay
 from openloop_cli.replay.links import Piece
 from openloop_cli.replay.names import ChunkInfo, same_spelling, uuid_bytes
@@ -38,12 +39,16 @@ class Windows:
         is marked as a first, and a step before a first as a last.
       replay_context: K.
       chunk_files: The chunks that the windows come from.
+      episodes: The episode in which each one ends, numbered from 0; none where that is unknown.
+      apart: How many of them share no step, at most.
     """
 
     ids: tuple[str, ...]
     data: dict[str, Array]
     replay_context: int
     chunk_files: tuple[Path, ...]
+    episodes: tuple[int, ...] = ()
+    apart: int = 0
 
     @property
     def starts_stored(self) -> bool:
@@ -102,7 +107,9 @@ def read_windows(
     }
     _annotate(data)
     files = tuple(replay.chunks[chunk].path for chunk in sorted(spans))
-    return Windows(tuple(ids), {key: data[key] for key in keys}, replay_context, files)
+    episodes = episodes_of(replay, windows) if "is_first" in needed else ()
+    read = {key: data[key] for key in keys}
+    return Windows(tuple(ids), read, replay_context, files, episodes, count_apart(windows))
 
 
 def choose_and_read(

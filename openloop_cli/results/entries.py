@@ -13,8 +13,9 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.errors import MetricsError
+from openloop_cli.measures.clusters import Clusters, clusters
 from openloop_cli.results.metric_names import path_text
-from openloop_cli.text import clean
+from openloop_cli.text import clean, plural
 
 # What must be the same for windows to be paired, and for a comparison to be of the model alone.
 PAIRED = ("windows", "length", "context")
@@ -57,6 +58,11 @@ class Entry:
     def windows(self) -> list[str]:
         """The windows' ids."""
         return [str(name) for name in self.part(list, "rollout", "windows")]
+
+    @property
+    def shared(self) -> Clusters:
+        """Which windows share their luck."""
+        return shared_windows(self.tree)
 
     @property
     def horizon(self) -> int:
@@ -199,3 +205,29 @@ def part(tree: Any, *path: str) -> Mapping[str, Any]:
     for name in path:
         tree = tree.get(name, {}) if isinstance(tree, Mapping) else {}
     return tree if isinstance(tree, Mapping) else {}
+
+
+def shared_windows(tree: Any) -> Clusters:
+    """Which windows of a metrics tree share their luck; where older files do not tell, those of one
+    chunk are taken for those of one episode."""
+    rollout = part(tree, "rollout")
+    ids: Any = rollout.get("windows") or [""]
+    told, apart = (rollout.get(name) for name in ("episodes", "apart"))
+    if isinstance(told, list) and len(told) == len(ids) and all(type(x) is int for x in told):
+        episodes = told
+    else:
+        names = [str(window).partition(":")[0] for window in ids]
+        episodes = [names.index(name) for name in names]
+    return clusters(episodes, apart if type(apart) is int and apart > 0 else None)
+
+
+def windows_words(tree: Any) -> str:
+    """How many windows there are, and how many independent ones they are as good as."""
+    shared = shared_windows(tree)
+    text = plural(len(shared.labels), "window")
+    known = bool(part(tree, "rollout").get("episodes"))
+    if not known or shared.episodes == len(shared.labels) == shared.apart:
+        return text
+    apart = f", {shared.apart} of them apart" if shared.apart < len(shared.labels) else ""
+    told = f"{text} of {plural(shared.episodes, 'episode')}{apart}"
+    return f"{told}, as good as {shared.independent:.0f} independent ones"

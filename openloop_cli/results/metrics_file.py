@@ -5,7 +5,9 @@ digits, as many as float32 holds; those in lists, which curves are drawn from, f
 `metrics.schema.json`. What each window did (every group `per_window` of the tree) lies in an npz
 beside it, whose arrays are named by their place in the tree; the JSON has its name and SHA-256.
 
-Format version 1 held those arrays in the JSON itself. It is still read, and becomes version 2.
+Format version 1 held those arrays in the JSON itself. Up to version 2 the useful horizon ended at
+the first step whose skill was not above 0 by the lower end of its own interval, and skill was a
+mean over steps. Both are still read, and become version 3 without these two numbers.
 """
 
 import hashlib
@@ -30,7 +32,7 @@ from openloop_cli.storage.atomic import atomic_path
 from openloop_cli.storage.npz import npz_bytes
 from openloop_cli.text import clean
 
-FORMAT, VERSION = "openloop-metrics", 2
+FORMAT, VERSION = "openloop-metrics", 3
 DIGITS, STEP_DIGITS = 7, 5
 MAX_BYTES = 256 * 2**20
 ENDING, WINDOWS_ENDING = ".metrics.json", ".windows.npz"
@@ -82,9 +84,11 @@ def read_metrics(path: Path | str, *, windows: bool = False) -> dict[str, Any]:
         raise MetricsError(f"{path}: not a metrics.json of openloop", hint=_WROTE)
     if tree.get("version") == 1:
         tree = _upgraded(tree)
+    if tree.get("version") == 2:
+        tree = _without_old_horizons(tree)
     if tree.get("version") != VERSION:
         raise MetricsError(
-            f"{path}: format version {tree.get('version')!r}, expected 1 or {VERSION}",
+            f"{path}: format version {tree.get('version')!r}, expected 1 to {VERSION}",
             hint="render it again, or use the openloop that wrote it",
         )
     checked: dict[str, Any] = tree
@@ -224,7 +228,7 @@ def _put(tree: dict[str, Any], names: tuple[str, ...], array: Array) -> None:
 def _upgraded(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Version 1 as version 2: the mean errors of the context stand with those of the windows, and
     there is no skill where the decoder does not show what moves."""
-    tree = {**tree, "version": VERSION}
+    tree = {**tree, "version": 2}
     observations = tree.get("observations")
     if isinstance(observations, dict):
         tree["observations"] = {key: _upgraded_key(x) for key, x in observations.items()}
@@ -235,6 +239,31 @@ def _upgraded(tree: Mapping[str, Any]) -> dict[str, Any]:
             for key, x in headline.items()
         }
     return tree
+
+
+def _without_old_horizons(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Version 2 as version 3: the horizon and the mean skill meant something else."""
+    tree = {**tree, "version": VERSION}
+    for part in ("headline", "observations"):
+        if isinstance(tree.get(part), dict):
+            tree[part] = {key: _without_old_horizon(found) for key, found in tree[part].items()}
+    return tree
+
+
+def _without_old_horizon(found: Any) -> Any:
+    if not isinstance(found, dict):
+        return found
+    skill, horizon = found.get("skill"), found.get("useful_horizon")
+    if isinstance(skill, dict):
+        found = {**found, "skill": {**skill, "mean": None}}
+    elif "skill" in found:
+        found = {**found, "skill": None}
+    if isinstance(horizon, dict):
+        reason = "format version 2 measured it otherwise: render it again"
+        none = {"steps": None, "at_least": False, "reason": reason}
+        none |= {"low": None, "high": None, "high_at_least": False}
+        found = {**found, "useful_horizon": {"of": horizon.get("of")} | none}
+    return found
 
 
 def _is_blind(found: Any, *names: str) -> bool:

@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 
 from openloop_cli.arrays import Array, PerFrame
+from openloop_cli.measures.clusters import Clusters, clusters
+from openloop_cli.measures.horizon import Horizon, useful_horizon
 from openloop_cli.measures.measure import Numbers, Observation, n_step_returns
-from openloop_cli.measures.series import Series, resolve
-from openloop_cli.measures.skill import Skill, reconstruction_skill, skill, useful_horizon
-from openloop_cli.quantities import ERROR_METRIC, SHOWN_METRIC
+from openloop_cli.measures.series import Limits, Series, resolve
+from openloop_cli.measures.skill import Skill, of_all_steps, reconstruction_skill, skill
+from openloop_cli.measures.statistics import Interval
+from openloop_cli.measures.why import why
+from openloop_cli.quantities import ERROR_METRIC, METRICS, SHOWN_METRIC
 from openloop_cli.rollout.result import OpenLoop
 
 Tree = dict[str, Any]
@@ -34,17 +38,21 @@ def result_tree(
       horizon, contdisc: Of the run's config: the discount, and whether the continue head
         learned it.
     """
+    shared = clusters(loop.episodes or range(len(loop.ids)), loop.apart or None)
     tree: Tree = resolve(
         {
-            "observations": {key: _observation(x) for key, x in measured.items()},
+            "observations": {
+                key: _observation(x, shared, loop.length) for key, x in measured.items()
+            },
             **_model(loop, horizon, contdisc),
-        }
+        },
+        shared,
     )
     headlines = {key: _headline(x) for key, x in tree["observations"].items()}
     return {"headline": headlines, **tree}
 
 
-def _observation(measured: Observation) -> Tree:
+def _observation(measured: Observation, shared: Clusters, steps: int) -> Tree:
     """One observation key: series by part, path and metric, and skill where it was measured."""
     tree: Tree = {
         "kind": measured.kind,
@@ -64,9 +72,12 @@ def _observation(measured: Observation) -> Tree:
         tree["dimensions"] = {"mae": measured.dimensions.mean(0)}
     if measured.spread is not None:
         spread, error = measured.spread
-        tree["spread"] = {"std": Series(spread), "rmse_of_mean": Series(error)}
+        tree["spread"] = {
+            "std": Series(spread, limits=(0, None)),
+            "rmse_of_mean": Series(error, limits=(0, None)),
+        }
     if "floor" in measured.imagined:
-        tree |= _skill_tree(measured)
+        tree |= _skill_tree(measured, shared, steps)
     return tree
 
 
@@ -92,9 +103,11 @@ def _model(loop: OpenLoop, horizon: int, contdisc: bool) -> Tree:
         tree["value"] = _against(loop, loop.model.value, returns)
     losses = {**loop.evaluation.losses, **seen.losses}
     if losses:
-        tree["losses"] = {name: Series(x, steps=False, bounds=False) for name, x in losses.items()}
+        tree["losses"] = {
+            name: Series(x, False, False, limits=(0, None)) for name, x in losses.items()
+        }
     if loop.evaluation.drift is not None:
-        tree["drift"] = Series(loop.evaluation.drift)
+        tree["drift"] = Series(loop.evaluation.drift, limits=(0, None))
     return tree
 
 
@@ -114,7 +127,7 @@ def _headline(tree: Tree) -> Tree:
     for name in ("skill", "reconstruction_skill", "useful_horizon"):
         if name in tree:
             lines[name] = tree[name] if name == "useful_horizon" else tree[name]["mean"]
-    return lines
+    return lines | ({"why": tree["why"]} if "why" in tree else {})
 
 
 def _numbers(numbers: Numbers, kind: str, part: str, path: str) -> Tree:
@@ -123,7 +136,8 @@ def _numbers(numbers: Numbers, kind: str, part: str, path: str) -> Tree:
 
     def series(name: str, values: PerFrame, decibels: bool = False) -> Series:
         steps = name in shown and (part == "imagined" or path == "model")
-        return Series(values, steps, steps and path in _BOUNDED, decibels)
+        limits = METRICS[name].limits if name in METRICS and not decibels else (None, None)
+        return Series(values, steps, steps and path in _BOUNDED, decibels, limits)
 
     tree: Tree = {name: series(name, x) for name, x in numbers.items()}
     if kind == "image":
@@ -131,59 +145,73 @@ def _numbers(numbers: Numbers, kind: str, part: str, path: str) -> Tree:
     return tree
 
 
-def _skill_tree(measured: Observation) -> Tree:
+def _skill_tree(measured: Observation, shared: Clusters, steps: int) -> Tree:
     error, floor = measured.error("model"), measured.error("floor")
-    last = measured.error("last_reconstruction")
-    found = skill(error, floor, last, recorded=measured.error("persistence"))
-    tree: Tree = {"skill": _skill_series(found)}
-    reconstruction = None
-    if "climatology" in measured.imagined:
-        reconstruction = reconstruction_skill(floor, measured.error("climatology"))
+    last, recorded = measured.error("last_reconstruction"), measured.error("persistence")
+    found = skill(error, floor, last, recorded=recorded, shared=shared)
+    whole = of_all_steps(error, floor, last, shared=shared)
+    climatology = measured.error("climatology") if "climatology" in measured.imagined else None
+    horizon = useful_horizon(error, floor, last, climatology, recorded=recorded, shared=shared)
+    tree: Tree = {"skill": _skill_series(found, whole)}
+    if climatology is not None:
+        shown = reconstruction_skill(floor, climatology, shared=shared)
         tree["reconstruction_skill"] = {
-            name: getattr(reconstruction, name) for name in ("mean", "low", "high")
+            name: getattr(shown, name) for name in ("mean", "low", "high")
         }
-        if float(reconstruction.mean) <= 0:
+        if float(shown.mean) <= 0:
             # What the decoder does not show has no dynamics to judge: a number near 1 would be of
             # noise. The horizon's reason says so.
-            tree["skill"] = _skill_series(replace(found, defined=np.zeros_like(found.defined)))
-    horizon = useful_horizon(found, reconstruction)
-    tree["useful_horizon"] = {
-        "steps": horizon.steps,
-        "at_least": horizon.censored,
-        "of": error.shape[1],
-        "undefined_steps": horizon.undefined,
-        "reason": horizon.reason,
-        "by_mean": horizon.by_mean,
-    }
+            found = replace(found, defined=np.zeros_like(found.defined))
+            tree["skill"] = _skill_series(found, whole)
+    tree["useful_horizon"] = _horizon_tree(horizon, steps)
+    tree["why"] = why(measured, shared) if horizon.judged else horizon.reason
     return tree
 
 
-def _skill_series(found: Skill) -> Tree:
-    defined = found.value[found.defined]
+def _horizon_tree(found: Horizon, steps: int) -> Tree:
+    farther = f": look farther with --length {2 * steps}" if found.censored else ""
     return {
-        "mean": float(defined.mean()) if defined.size else None,
+        "steps": found.steps,
+        "at_least": found.censored,
+        "of": found.of,
+        "low": found.low,
+        "high": found.high,
+        "high_at_least": found.high_censored,
+        "reason": found.reason + farther,
+    }
+
+
+def _skill_series(found: Skill, whole: Interval) -> Tree:
+    """Over all steps, and at each; of a number that no step has there is no mean either."""
+    known = found.defined.any()
+    return {
+        "mean": float(whole.mean) if known else None,
+        "mean_low": float(whole.low) if known else None,
+        "mean_high": float(whole.high) if known else None,
         "per_step": np.where(found.defined, found.value, np.nan),
         "low": np.where(found.defined, found.low, np.nan),
         "high": np.where(found.defined, found.high, np.nan),
     }
 
 
-def _against(loop: OpenLoop, predicted: Array, recorded: Array) -> Tree:
+def _against(
+    loop: OpenLoop, predicted: Array, recorded: Array, limits: Limits = (None, None)
+) -> Tree:
     """(B, T) twice: both series, their absolute error by part, and by window."""
     c = loop.context
     error = np.abs(predicted - recorded)
     return {
-        "predicted": Series(predicted),
-        "recorded": Series(recorded, bounds=False),
-        "context": {"mae": Series(error[:, :c], steps=False, bounds=False)},
-        "imagined": {"mae": Series(error[:, c:], steps=False, bounds=False)},
+        "predicted": Series(predicted, limits=limits),
+        "recorded": Series(recorded, bounds=False, limits=limits),
+        "context": {"mae": Series(error[:, :c], steps=False, bounds=False, limits=(0, None))},
+        "imagined": {"mae": Series(error[:, c:], steps=False, bounds=False, limits=(0, None))},
         "per_window": {"model": error[:, c:]},
     }
 
 
 def _continue_tree(loop: OpenLoop, chance: Array, target: Array) -> Tree:
     """Predicted probability of going on against what the head is trained on, and calibration."""
-    tree = _against(loop, chance, target)
+    tree = _against(loop, chance, target, (0, 1))
     predicted = chance[:, loop.context :].ravel()
     recorded = target[:, loop.context :].ravel()
     tree["brier"] = float(np.square(predicted - recorded).mean())

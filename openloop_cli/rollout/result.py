@@ -123,6 +123,8 @@ class OpenLoop:
       evaluation: When asked for.
       actions: As recorded, by key, (B, T, …): what was done after each observation.
       reconstructs: Whether `model` shows the context, too; else the truth stands there.
+      episodes: The episode that each window is of; none takes all for independent.
+      apart: How many windows share no step, at most; 0 where that is unknown.
     """
 
     ids: tuple[str, ...]
@@ -136,6 +138,8 @@ class OpenLoop:
     evaluation: Evaluation | None = None
     actions: Mapping[str, Array] = field(default_factory=dict)
     reconstructs: bool = True
+    episodes: tuple[int, ...] = ()
+    apart: int = 0
 
     def __repr__(self) -> str:
         ahead = self.length - self.context
@@ -172,6 +176,8 @@ class OpenLoop:
             return self
         ids = tuple(np.asarray(self.ids, object)[index])
         taken = {x.name: _rows(getattr(self, x.name), index) for x in fields(self)[2:]}
+        if self.episodes:
+            taken["episodes"] = tuple(np.asarray(self.episodes)[index].tolist())
         return OpenLoop(ids, self.context, **taken)
 
     def truth_rows(self, index: slice | Array) -> Mapping[str, Array]:

@@ -89,6 +89,8 @@ def roll_out(
         deterministic=_joined(still[0]["trace"], still[1]["trace"], context) if still else None,
         evaluation=evaluation,
         actions={key: np.asarray(x) for key, x in inputs.actions.items()},
+        episodes=windows.episodes,
+        apart=windows.apart,
     )
 
 

@@ -1,4 +1,4 @@
-"""Skill, useful horizon and reconstruction skill: cases with a known answer, and their edges."""
+"""Skill and reconstruction skill: cases with a known answer, and their edges."""
 
 import warnings
 from typing import NamedTuple
@@ -6,14 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from openloop_cli.measures.skill import (
-    DECODER,
-    NOTHING_MOVED,
-    Skill,
-    reconstruction_skill,
-    skill,
-    useful_horizon,
-)
+from openloop_cli.measures.skill import moves, of_all_steps, reconstruction_skill, skill
 from openloop_cli.measures.statistics import interval
 
 STEPS = 25
@@ -54,10 +47,6 @@ def still(windows=16, seed=0, steps=STEPS):
     return Errors(base + blur[0], base + blur[1], base + last + 0 * blur[2])
 
 
-def judged(errors, reconstruction=None):
-    return useful_horizon(skill(*errors), reconstruction)
-
-
 def test_skill_by_hand():
     floor = np.full((4, 2), 1.0)
     persistence = np.array([[2.0, 3.0], [2.0, 3.0], [2.1, 3.1], [1.9, 2.9]])
@@ -75,36 +64,19 @@ def test_a_model_that_repeats_its_last_reconstruction_has_no_skill():
     found = skill(errors.persistence, errors.floor, errors.persistence)
     assert found.defined.all()
     assert found.value.tolist() == found.low.tolist() == found.high.tolist() == [0.0] * STEPS
-    horizon = useful_horizon(found)
-    assert (horizon.steps, horizon.censored) == (0, False)
-    assert horizon.reason == "at step 1 skill is 0.00, its interval from 0.00"
-
-
-def test_one_that_repeats_it_has_no_horizon_where_the_first_steps_are_still():
-    errors = scene()
-    quiet = errors.floor.copy()
-    quiet[:, 3:] = errors.persistence[:, 3:]
-    horizon = judged((quiet, errors.floor, quiet))
-    assert (horizon.steps, horizon.undefined) == (0, 3)
 
 
 def test_a_model_that_imagines_its_posterior_is_perfect():
     errors = scene()
     found = skill(errors.floor, errors.floor, errors.persistence)
     assert found.value.tolist() == found.low.tolist() == found.high.tolist() == [1.0] * STEPS
-    horizon = useful_horizon(found)
-    assert (horizon.steps, horizon.censored, horizon.undefined) == (STEPS, True, 0)
-    assert str(horizon) == f"≥ {STEPS}"
 
 
 def test_a_still_scene_has_no_defined_skill():
     found = skill(*still())
     assert not found.defined.any()
     assert np.isnan([found.value, found.low, found.high]).all()
-    horizon = useful_horizon(found)
-    assert (horizon.steps, horizon.censored, horizon.undefined) == (None, False, STEPS)
-    assert horizon.reason == NOTHING_MOVED
-    assert str(horizon) == "undefined"
+    assert not moves(*still()[1:])
 
 
 def test_still_scenes_are_seldom_taken_for_moving_ones():
@@ -121,29 +93,12 @@ def test_a_perfectly_still_scene_has_no_defined_skill(windows):
     assert skill(floor, 0 * floor, 0 * floor + 1e-12, invisible=0).defined.all()
 
 
-def test_steps_before_anything_moves_are_left_out_and_told():
+def test_steps_before_anything_moves_are_left_out():
     moving, quiet = scene(), still(seed=3)
     parts = [np.where(np.arange(STEPS) < 5, a, b) for a, b in zip(quiet, moving, strict=True)]
     found = skill(*parts)
     assert found.defined[5:].all()
     assert found.defined[:5].sum() <= 1
-    horizon = useful_horizon(found)
-    assert horizon.censored
-    assert f"{horizon.undefined} of {STEPS} steps left out: {NOTHING_MOVED}" in horizon.reason
-
-
-def test_the_horizon_ends_where_the_lower_end_reaches_zero():
-    errors = scene(seed=4)
-    error = errors.error.copy()
-    error[:, 10:] = errors.persistence[:, 10:] * 1.01
-    assert judged((error, *errors[1:])).steps == 10
-    noise = np.random.default_rng(5).standard_normal(16) * 4e-3
-    unsure = errors.error.copy()
-    unsure[:, 7] += noise - noise.mean()
-    found = skill(unsure, *errors[1:])
-    assert found.value[7] > 0.5
-    assert found.low[7] < 0
-    assert useful_horizon(found).steps == 7
 
 
 def test_skill_is_above_zero_where_the_model_beats_persistence():
@@ -155,48 +110,6 @@ def test_skill_is_above_zero_where_the_model_beats_persistence():
     beats = interval(errors.persistence - error).low > 0
     np.testing.assert_array_equal(found.low > 0, beats)
     assert 0 < beats.sum() < STEPS
-
-
-def made(low, defined=None):
-    low = np.array(low, float)
-    defined = np.ones(len(low), bool) if defined is None else np.array(defined, bool)
-    low = np.where(defined, low, np.nan)
-    whole = np.zeros(len(low), bool)
-    return Skill(low + 0.1, low, low + 0.2, defined, np.full(len(low), 16), whole)
-
-
-@pytest.mark.parametrize(
-    ("low", "defined", "steps", "censored"),
-    [
-        ([0.5, 0.4, 0.3], [1, 1, 1], 3, True),
-        ([0.5, 0.0, 0.3], [1, 1, 1], 1, False),
-        ([-0.1, 0.4, 0.3], [1, 1, 1], 0, False),
-        ([-0.1, 0.4, 0.3], [0, 1, 1], 3, True),
-        ([0.5, 0.4, 0.3], [1, 1, 0], 3, True),
-        # Steps that show nothing do not lengthen a horizon that ends.
-        ([0.5, 0.4, -0.3], [1, 0, 1], 1, False),
-        ([0.5, 0.4, -0.3], [0, 0, 1], 0, False),
-    ],
-)
-def test_horizons_by_hand(low, defined, steps, censored):
-    horizon = useful_horizon(made(low, defined))
-    assert (horizon.steps, horizon.censored) == (steps, censored)
-    assert horizon.undefined == defined.count(0)
-
-
-def test_a_decoder_that_shows_no_movement_has_no_dynamics_to_judge():
-    rng = np.random.default_rng(6)
-    floor = 5e-3 * np.exp(0.1 * rng.standard_normal((16, STEPS)))
-    shown = reconstruction_skill(floor, 0.9 * floor)
-    assert shown.mean == pytest.approx(1 - 1 / 0.9)
-    noise = 1e-6 * rng.standard_normal((2, 16, STEPS))
-    horizon = judged((floor + noise[0], floor, floor + noise[1]), shown)
-    assert (horizon.steps, horizon.censored) == (0, False)
-    assert horizon.reason == f"{DECODER} (reconstruction skill -0.11)"
-    perfect = made([0.9, 0.9])
-    assert useful_horizon(perfect, shown).steps == 0
-    assert useful_horizon(perfect, reconstruction_skill(floor, floor)).steps == 0
-    assert useful_horizon(perfect, reconstruction_skill(floor, 2 * floor)).steps == 2
 
 
 def test_reconstruction_skill_by_hand():
@@ -224,21 +137,15 @@ def test_reconstruction_skill_covers_the_truth():
 def test_a_replay_without_variety_has_no_reconstruction_skill(climatology):
     found = reconstruction_skill(np.full((4, 3), 1e-3), np.full((4, 3), climatology))
     assert np.isnan([found.mean, found.low, found.high]).all()
-    horizon = useful_horizon(made([0.5]), found)
-    assert horizon.steps == 1
 
 
-def test_one_window_is_judged_by_its_values_and_says_so():
+def test_one_window_is_judged_by_its_values():
     errors = scene(1, seed=8)
     found = skill(*errors)
     assert np.isnan([found.low, found.high]).all()
     np.testing.assert_allclose(
         found.value, 1 - ((errors.error - errors.floor) / (errors.persistence - errors.floor))[0]
     )
-    horizon = useful_horizon(found)
-    assert (horizon.steps, horizon.censored) == (STEPS, True)
-    assert "25 steps in one window only, judged without an interval" in horizon.reason
-    assert judged((errors.persistence, *errors[1:])).steps == 0
 
 
 def test_windows_that_are_not_measured_at_a_step_are_left_out_there():
@@ -275,13 +182,13 @@ def test_errors_of_other_windows_are_our_own_bug():
         skill(errors.error[:3], *errors[1:])
 
 
-def test_what_the_mean_alone_would_say_stands_beside_the_horizon():
-    """Skill is positive to step 3, its lower end to step 1 only."""
-    value, low = np.array([0.5, 0.4, 0.3, -0.1]), np.array([0.2, -0.1, 0.1, -0.5])
-    whole = np.zeros(4, bool)
-    found = Skill(value, low, value + 0.3, ~whole, np.full(4, 16), whole)
-    horizon = useful_horizon(found)
-    assert (horizon.steps, horizon.by_mean) == (1, 3)
-    assert horizon.reason == (
-        "at step 2 skill is 0.40, its interval from -0.10: more windows may tell"
-    )
+def test_skill_over_all_steps_sums_before_it_divides():
+    errors = scene(seed=11)
+    lost = (errors.error - errors.floor).sum() / (errors.persistence - errors.floor).sum()
+    found = of_all_steps(*errors)
+    assert found.mean == pytest.approx(1 - lost)
+    assert found.low < found.mean < found.high
+    quiet = errors.error.copy()
+    quiet[:3, 5] = np.nan  # a window's step that is not measured counts for none of the three
+    assert of_all_steps(quiet, *errors[1:]).count == 16
+    assert of_all_steps(quiet, *errors[1:]).mean == pytest.approx(found.mean, abs=0.01)

@@ -17,23 +17,38 @@ DECODER = "the decoder does not show what moves"
 
 
 @pytest.mark.parametrize(
-    ("steps", "by_mean", "at_least", "reason", "title", "told"),
+    ("steps", "low", "high", "at_least", "reason", "title", "told"),
     [
-        (15, 15, False, "at step 16 it ends", "Useful horizon: 15 steps", "At step 16 it ends."),
-        (1, 9, False, "x", "Useful horizon: 1 step, perhaps 9", "For 1 of 25 steps"),
-        (25, 25, True, "x", "Useful horizon: at least 25 steps", "last reconstruction"),
-        (0, 0, False, DECODER, "Useful horizon: 0 steps", f"{DECODER[0].upper()}{DECODER[1:]}."),
-        (0, 1, False, "x", "Useful horizon: 0 steps, perhaps 1", "X."),
-        (None, None, False, "nothing moved", "Useful horizon undefined", "Nothing moved."),
+        (15, 15, 15, False, "it ends", "Useful horizon: 15 steps", "It ends."),
+        (1, 0, 9, False, "x", "Useful horizon: 1 step (0 to 9)", "X."),
+        (25, 18, 25, True, "x", "Useful horizon: at least 25 steps (18 to ≥ 25)", "X."),
+        (25, 25, 25, True, "x", "Useful horizon: at least 25 steps", "X."),
+        (0, 0, 0, False, DECODER, "Useful horizon: 0 steps", f"{DECODER[0].upper()}{DECODER[1:]}."),
+        (None, None, None, False, "few", "Useful horizon undefined", "Few."),
     ],
 )
-def test_the_finding(steps, by_mean, at_least, reason, title, told):
-    shown = tree(steps=steps, by_mean=by_mean, at_least=at_least, reason=reason)
+def test_the_finding(steps, low, high, at_least, reason, title, told):
+    ends = {"low": low, "high": high, "high_at_least": high == 25}
+    shown = tree(steps=steps, at_least=at_least, reason=reason, **ends)
     found, sentence = words.verdict(shown, "image")
     assert found == title
     assert told in sentence
     assert "saw 25 context steps" in sentence
     assert "16 windows" in sentence
+
+
+def test_windows_that_share_their_luck_are_told():
+    shown = tree(steps=1, reason="x")
+    shown["rollout"] |= {"episodes": [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3], "apart": 15}
+    _, sentence = words.verdict(shown, "image")
+    assert "16 windows of 4 episodes, 15 of them apart, as good as 8 independent ones." in sentence
+
+
+def test_why_is_told_of_each_key():
+    shown = tree(steps=1)
+    assert words.reasons(shown) == {}
+    shown["headline"]["image"]["why"] = "hardly listens"
+    assert words.reasons(shown) == {"image": "Hardly listens."}
 
 
 def test_images_lead():

@@ -95,9 +95,9 @@ def test_a_file_beside_that_lies(written):
         read_metrics(written, windows=True)
 
 
-def test_version_1_is_read_as_version_2():
+def test_version_1_is_read_as_version_3():
     old = Entry("old", read_metrics(OLD, windows=True))
-    assert old.tree["version"] == 2
+    assert old.tree["version"] == 3
     assert len(old.windows) == 3
     found = compare([old, old])
     assert {row.key for row in found.rows} >= {"reward", *old.keys}
@@ -109,10 +109,10 @@ def test_version_1_is_read_as_version_2():
     ("text", "why"),
     [
         (
-            '{"format": "openloop-metrics", "version": 2, "run": {}, "run": {}}',
+            '{"format": "openloop-metrics", "version": 3, "run": {}, "run": {}}',
             "'run' stands there",
         ),
-        ('{"format": "openloop-metrics", "version": 2, "run": []}', "run: expected an object"),
+        ('{"format": "openloop-metrics", "version": 3, "run": []}', "run: expected an object"),
         ('{"checkpoint": {"step": 1' + "0" * 400 + "}}", "too large"),
         ("[" * 100_000, "nested too deeply"),
         ('{"a": NaN}', "NaN is no JSON"),

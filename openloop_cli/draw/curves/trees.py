@@ -22,8 +22,8 @@ _ERROR_NOTE = (
     " floor is the best that its decoder could show with perfect foresight."
 )
 _SKILL_NOTE = (
-    "1 is perfect dynamics, 0 is no better than standing still. The useful horizon ends where"
-    " the interval first reaches 0. What lies below −1 is drawn at the edge."
+    "1 is perfect dynamics, 0 is no better than standing still. The useful horizon ends where skill"
+    " stays below 0.1, steps counted by how much moved. What lies below −1 is drawn at the edge."
 )
 
 
