@@ -77,9 +77,15 @@ def _table(headline: Mapping[str, Any]) -> Table:
 
 
 def _reasons(headline: Mapping[str, Any]) -> Iterator[str]:
-    """Why each key is seen as far as it is: where it ends, and what that has to do with."""
+    """Why each key is seen as far as it is; where it ends, or how to find an end."""
+    farther = dict[str, None]()
     for key, numbers in headline.items():
         horizon, why = numbers.get("useful_horizon"), numbers.get("why", "")
-        if horizon:
-            parts = [horizon["reason"], *([why] if why != horizon["reason"] else [])]
-            yield f"{clean(key)}: {'; '.join(filter(None, parts))}"
+        if not horizon:
+            continue
+        if horizon["at_least"]:
+            farther[horizon["reason"].rpartition(", ")[2]] = None
+        elif horizon["reason"] != why:
+            why = f"{horizon['reason']}; {why}"
+        yield f"{clean(key)}: {why}"
+    yield from farther

@@ -35,7 +35,7 @@ def _actions(error: PerFrame, shuffled: PerFrame, shared: Clusters | None) -> st
     if not np.isfinite(times):
         return ""
     more = interval(np.asarray(shuffled - error).mean(1), shared=shared)
-    told = f"{times:.2g} times the error where they are shuffled"
+    told = f"shuffled: {times:.2g} times the error"
     if more.low > 0 and times >= _LISTENS:
         return f"listens to its actions ({told})"
     if more.low > 0:
@@ -47,10 +47,10 @@ def _context(error: PerFrame, floor: PerFrame, other: PerFrame) -> str:
     """The steps up to which another window's context is worse, as far as a horizon counts them."""
     steps = horizon_parts(error, floor, other).steps
     if steps == error.shape[1]:
-        return "its context helps to the end"
+        return "uses its context to the end"
     if steps == 0:
-        return "its context does not help"
-    return f"its context is forgotten after {plural(steps, 'step')}"
+        return "does not use its context"
+    return f"forgets its context after {plural(steps, 'step')}"
 
 
 def _decoder(error: PerFrame, floor: PerFrame, name: str) -> str:

@@ -222,7 +222,7 @@ def shared_windows(tree: Any) -> Clusters:
 
 
 def windows_words(tree: Any) -> str:
-    """How many windows there are, and how many independent ones they are as good as."""
+    """How many windows there are, and how many independent ones they are worth."""
     shared = shared_windows(tree)
     text = plural(len(shared.labels), "window")
     known = bool(part(tree, "rollout").get("episodes"))
@@ -230,4 +230,4 @@ def windows_words(tree: Any) -> str:
         return text
     apart = f", {shared.apart} of them apart" if shared.apart < len(shared.labels) else ""
     told = f"{text} of {plural(shared.episodes, 'episode')}{apart}"
-    return f"{told}, as good as {shared.independent:.0f} independent ones"
+    return f"{told} (worth {shared.independent:.0f} independent)"

@@ -24,6 +24,7 @@ import numpy as np
 
 from openloop_cli.arrays import Array
 from openloop_cli.errors import MetricsError, RemoteError, ReplayError
+from openloop_cli.measures.skill import DECODER
 from openloop_cli.replay.npz import open_npz, read_steps
 from openloop_cli.results import schema
 from openloop_cli.results.entries import Entry
@@ -259,6 +260,9 @@ def _without_old_horizon(found: Any) -> Any:
     elif "skill" in found:
         found = {**found, "skill": None}
     if isinstance(horizon, dict):
+        if str(horizon.get("reason")).startswith(DECODER):  # which means the same
+            kept = {"low": None, "high": None, "high_at_least": False}
+            return {**found, "useful_horizon": {**horizon, **kept}}
         reason = "format version 2 measured it otherwise: render it again"
         none = {"steps": None, "at_least": False, "reason": reason}
         none |= {"low": None, "high": None, "high_at_least": False}

@@ -42,7 +42,7 @@ def result_tree(
     tree: Tree = resolve(
         {
             "observations": {
-                key: _observation(x, shared, loop.length) for key, x in measured.items()
+                key: _observation(x, shared, loop.context) for key, x in measured.items()
             },
             **_model(loop, horizon, contdisc),
         },
@@ -52,7 +52,7 @@ def result_tree(
     return {"headline": headlines, **tree}
 
 
-def _observation(measured: Observation, shared: Clusters, steps: int) -> Tree:
+def _observation(measured: Observation, shared: Clusters, context: int) -> Tree:
     """One observation key: series by part, path and metric, and skill where it was measured."""
     tree: Tree = {
         "kind": measured.kind,
@@ -77,7 +77,7 @@ def _observation(measured: Observation, shared: Clusters, steps: int) -> Tree:
             "rmse_of_mean": Series(error, limits=(0, None)),
         }
     if "floor" in measured.imagined:
-        tree |= _skill_tree(measured, shared, steps)
+        tree |= _skill_tree(measured, shared, context)
     return tree
 
 
@@ -145,7 +145,7 @@ def _numbers(numbers: Numbers, kind: str, part: str, path: str) -> Tree:
     return tree
 
 
-def _skill_tree(measured: Observation, shared: Clusters, steps: int) -> Tree:
+def _skill_tree(measured: Observation, shared: Clusters, context: int) -> Tree:
     error, floor = measured.error("model"), measured.error("floor")
     last, recorded = measured.error("last_reconstruction"), measured.error("persistence")
     found = skill(error, floor, last, recorded=recorded, shared=shared)
@@ -163,7 +163,7 @@ def _skill_tree(measured: Observation, shared: Clusters, steps: int) -> Tree:
             # noise. The horizon's reason says so.
             found = replace(found, defined=np.zeros_like(found.defined))
             tree["skill"] = _skill_series(found, whole)
-    tree["useful_horizon"] = _horizon_tree(horizon, steps)
+    tree["useful_horizon"] = _horizon_tree(horizon, context + horizon.of)
     tree["why"] = why(measured, shared) if horizon.judged else horizon.reason
     return tree
 

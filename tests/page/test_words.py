@@ -41,7 +41,7 @@ def test_windows_that_share_their_luck_are_told():
     shown = tree(steps=1, reason="x")
     shown["rollout"] |= {"episodes": [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3], "apart": 15}
     _, sentence = words.verdict(shown, "image")
-    assert "16 windows of 4 episodes, 15 of them apart, as good as 8 independent ones." in sentence
+    assert "16 windows of 4 episodes, 15 of them apart (worth 8 independent)." in sentence
 
 
 def test_why_is_told_of_each_key():
