@@ -179,6 +179,8 @@ def _provenance(job: ScoreJob, loops: Scored) -> dict[str, Any]:
         },
         "rollout": {
             "windows": list(loops.ids),
+            "episodes": list(loops.episodes),
+            "apart": loops.apart,
             "selection": "scored",
             "length": loops.length,
             "context": loops.context,

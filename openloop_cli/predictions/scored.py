@@ -98,6 +98,27 @@ class Scored:
                 return found
         return tuple(self._hashes())
 
+    @cached_property
+    def episodes(self) -> tuple[int, ...]:
+        """The episode of each window; none where the file does not say."""
+        return tuple(self._whole_numbers("episodes", self.count))
+
+    @property
+    def apart(self) -> int:
+        """How many windows share no step, at most; 0 where the file does not say."""
+        return next(iter(self._whole_numbers("apart", 1)), 0)
+
+    def _whole_numbers(self, name: str, count: int) -> list[int]:
+        column = self.source.columns.get(name)
+        if column is None:
+            return []
+        if column.dtype.kind not in "iu" or prod(column.shape) != count:
+            raise PredictionsError(
+                f"{self.source.place}: {name}: expected {plural(count, 'whole number')}, found"
+                f" {column.dtype} {column.shape}"
+            )
+        return [int(x) for x in column.read(slice(None)).reshape(-1)]
+
     def blocks(self) -> list[slice]:
         """Of about `BLOCK_BYTES` each."""
         most = max(
@@ -165,6 +186,8 @@ class Scored:
             found.get("reward"),
             None if terminal is None else terminal.astype(bool),
             model,
+            episodes=self.episodes,
+            apart=self.apart,
         )
 
     def _column(self, part: str, key: str) -> Column:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from openloop_cli.arrays import Array, PerFrame
-from openloop_cli.measures.clusters import Clusters, clusters
+from openloop_cli.measures.clusters import Clusters
 from openloop_cli.measures.horizon import Horizon, useful_horizon
 from openloop_cli.measures.measure import Numbers, Observation, n_step_returns
 from openloop_cli.measures.series import Limits, Series, resolve
@@ -20,6 +20,7 @@ from openloop_cli.measures.skill import Skill, of_all_steps, reconstruction_skil
 from openloop_cli.measures.statistics import Interval
 from openloop_cli.measures.why import why
 from openloop_cli.quantities import ERROR_METRIC, METRICS, SHOWN_METRIC
+from openloop_cli.results.entries import shared_windows
 from openloop_cli.rollout.result import OpenLoop
 
 Tree = dict[str, Any]
@@ -38,7 +39,8 @@ def result_tree(
       horizon, contdisc: Of the run's config: the discount, and whether the continue head
         learned it.
     """
-    shared = clusters(loop.episodes or range(len(loop.ids)), loop.apart or None)
+    told = {"windows": list(loop.ids), "episodes": list(loop.episodes), "apart": loop.apart}
+    shared = shared_windows({"rollout": told})
     tree: Tree = resolve(
         {
             "observations": {
