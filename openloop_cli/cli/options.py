@@ -135,19 +135,44 @@ class Logging:
     ] = None
 
 
+AUTO = "auto"
+
+
+def _count_or_auto(text: str) -> str:
+    """A whole number, or `auto`."""
+    if text != AUTO:
+        try:
+            int(text)
+        except ValueError:
+            raise typer.BadParameter(f"{text!r} is neither a whole number nor auto") from None
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Windows:
     """Which windows are measured, of how many steps."""
 
     length: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Steps per window", show_default="the run's report_length"),
+        typer.Option(
+            metavar="N",
+            help="Steps per window",
+            show_default="the run's report_length, or up to twice",
+        ),
     ] = None
     context: Annotated[
         int | None,
         typer.Option(metavar="N", help="Context steps; the rest is imagined", show_default="half"),
     ] = None
-    num_windows: Annotated[int, typer.Option(metavar="N", help="Windows to measure")] = 16
+    num_windows: Annotated[
+        str,
+        typer.Option(
+            metavar="N|auto",
+            parser=_count_or_auto,
+            help="Windows to measure; auto: 16 to 64,\n"
+            "until the horizon's interval is narrow; not of a batch",
+        ),
+    ] = "16"
     report_batches: Annotated[
         int,
         typer.Option(
@@ -410,7 +435,8 @@ def settings(
             f"--report-batches {batches} with --window: these are measured and no others"
         )
     if "num_windows" in values:
-        values["num_windows"] *= batches
+        values["grow"] = values["num_windows"] == AUTO
+        values["num_windows"] = (16 if values["grow"] else int(values["num_windows"])) * batches
     keys = split_keys(values.pop("keys", None))
     for name in ("encode", "decode", "actions"):
         if name in values:

@@ -78,14 +78,15 @@ def _table(headline: Mapping[str, Any]) -> Table:
 
 def _reasons(headline: Mapping[str, Any]) -> Iterator[str]:
     """Why each key is seen as far as it is; where it ends, or how to find an end."""
-    farther = dict[str, None]()
+    farther = dict[str, list[str]]()
     for key, numbers in headline.items():
         horizon, why = numbers.get("useful_horizon"), numbers.get("why", "")
         if not horizon:
             continue
         if horizon["at_least"]:
-            farther[horizon["reason"].rpartition(", ")[2]] = None
+            farther.setdefault(horizon["reason"].rpartition(", ")[2], []).append(clean(key))
         elif horizon["reason"] != why:
             why = f"{horizon['reason']}; {why}"
         yield f"{clean(key)}: {why}"
-    yield from farther
+    for told, keys in farther.items():
+        yield told if len(keys) == len(headline) else f"{', '.join(keys)}: {told}"

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ import numpy as np
 from openloop_cli.arrays import Params
 from openloop_cli.checkpoints import read_checkpoint
 from openloop_cli.encode.animation import MOST_FPS
-from openloop_cli.errors import ConfigError, MetricsError, OptionError
+from openloop_cli.errors import ConfigError, MetricsError, OptionError, ReplayError
 from openloop_cli.jobs.recorded import recorded
 from openloop_cli.jobs.sources import own_run
 from openloop_cli.keys import KeyOptions
 from openloop_cli.models.dreamerv3.inputs import unclassed
-from openloop_cli.replay import Choice, Replay, Windows, is_window_id, open_replay
+from openloop_cli.replay import Choice, Replay, Windows, choose_windows, is_window_id, open_replay
 from openloop_cli.results import metrics_file
 from openloop_cli.run import Run, put_together
 from openloop_cli.storage import place, remote
@@ -33,6 +34,7 @@ STILL = ".png"
 PAGE_KINDS = (".html", ".htm")
 # Beyond these nothing can be told apart, or drawn at all.
 MOST_SCALE, MOST_SEED = 128, 2**32 - 1
+MOST_WINDOWS = 64  # that are added without being asked for by number
 SHOWN, SHOWN_STILL = 6, 3
 _LONGEST_NAME = 200
 KINDS = (*VIDEO_KINDS, STILL, ".npz")
@@ -48,6 +50,9 @@ class ReportJob:
       out: None is `<run>-<step>.mp4` in the current folder.
       start: `stored` or `zeros`: the latent state that windows start from; None finds out whether
         the stored ones are the checkpoint's.
+      length: None is the run's own, or longer: see `far_enough`.
+      grow: Measure more windows than `num_windows`, twice as many each time up to `MOST_WINDOWS`,
+        until the intervals of all useful horizons are narrow.
       windows: Ids of exactly the windows to measure; empty chooses `num_windows`.
       show: None is `SHOWN` windows in a video, and `SHOWN_STILL` in a still, which is read, not
         watched.
@@ -66,6 +71,7 @@ class ReportJob:
     length: int | None = None
     context: int | None = None
     num_windows: int = 16
+    grow: bool = False
     show: int | None = None
     seed: int = 0
     latents: str = "sample"
@@ -186,6 +192,37 @@ def with_windows(job: ReportJob, texts: Iterable[str]) -> ReportJob:
             context=context if job.context is None else job.context,
         )
     return replace(job, windows=tuple(ids))
+
+
+def far_enough(job: ReportJob, run: Run) -> ReportJob:
+    """The job with a length, if it has none: up to twice the run's own, for an end that lies beyond
+    that, as long as the replay holds as many such windows that share no step.
+
+    Windows given by their ids keep the run's own length.
+
+    Raises:
+      ConfigError: The run's own length is too short.
+    """
+    if job.length is not None or job.windows:
+        return job
+    own, _ = window_steps(replace(job, context=None), run)
+    for length in (2 * own, 3 * own // 2):
+        with suppress(OptionError, ReplayError):
+            longer = replace(job, length=length)
+            _, context = window_steps(longer, run)
+            choice = choose_windows(
+                run.replay,
+                length=length,
+                replay_context=run.config.replay_context,
+                context=context,
+                count=job.num_windows,
+                seed=job.seed,
+                allow_resets=job.allow_resets,
+                keys=run.needed_keys,
+            )
+            if choice.apart == job.num_windows:
+                return longer
+    return job
 
 
 def load_job(job: ReportJob, run: Run, windows: Windows | None = None) -> Loaded:

@@ -13,6 +13,7 @@ import numpy as np
 
 from openloop_cli.cache import cache_note
 from openloop_cli.jobs.loading import (
+    MOST_WINDOWS,
     SHOWN,
     SHOWN_STILL,
     STILL,
@@ -20,6 +21,7 @@ from openloop_cli.jobs.loading import (
     Loaded,
     ReportJob,
     check_job,
+    far_enough,
     load_job,
     open_job,
     outputs,
@@ -42,6 +44,9 @@ __all__ = ["VIDEO_KINDS", "JobResult", "Progress", "ReportJob", "measure_job", "
 
 Progress = Callable[[str, float], None]
 """Called with the stage that begins and the share of the work that is done, 0 to 1."""
+
+# An interval of at most this share of the imagined steps needs no more windows.
+NARROW = 0.2
 
 OnVideo = Callable[[str, Path], None]
 """Called with an observation key and its video, once that is whole."""
@@ -115,7 +120,7 @@ def run_job(
         job, run = open_job(job)
         for path in outputs(job).values():
             check_writable(path)
-    rolled_out = roll_out_job(job, read_job(job, run, clock), clock)
+    rolled_out = _roll_out_enough(job, run, clock)
     result = write_job(job, rolled_out, clock, on_video)
     progress("done", 1.0)
     return result
@@ -138,7 +143,7 @@ def report(
     job = ReportJob(place(run), tuple(place(path) for path in paths), **options)
     clock = Clock(lambda stage, done: None)
     job, opened = open_job(job)
-    rolled_out = roll_out_job(job, read_job(job, opened, clock), clock)
+    rolled_out = _roll_out_enough(job, opened, clock)
     _measured(rolled_out, clock, 0.6)
     return rolled_out.report
 
@@ -155,9 +160,31 @@ def measure_job(
     clock = Clock(progress)
     with clock.stage("open", 0.0):
         job, run = open_job(job)
-    rolled_out = roll_out_job(job, read_job(job, run, clock), clock)
+    rolled_out = _roll_out_enough(job, run, clock)
     tree = _measured(rolled_out, clock, 0.6)
     return rolled_out.report, plain(tree | {"frames": {}, "files": {}, "timings": clock.seconds})
+
+
+def _roll_out_enough(job: ReportJob, run: Run, clock: Clock) -> RolledOut:
+    """Of windows that are long enough, and with `grow` of so many that the horizons are sure."""
+    with clock.stage("read", 0.02):
+        job = far_enough(job, run)
+    while True:
+        loaded = read_job(job, run, clock)
+        rolled_out = roll_out_job(job, loaded, clock)
+        if not job.grow or job.windows or job.num_windows >= MOST_WINDOWS:
+            return rolled_out
+        # Windows that share steps with others would tell hardly more.
+        if loaded.windows.apart < job.num_windows or _sure(rolled_out.numbers.result()[0]):
+            return rolled_out
+        job = replace(job, num_windows=min(2 * job.num_windows, MOST_WINDOWS))
+
+
+def _sure(numbers: Mapping[str, Any]) -> bool:
+    """Whether the intervals of all useful horizons are narrow, where there are any."""
+    found = [x.get("useful_horizon") or {} for x in numbers["headline"].values()]
+    ends = [(x["high"] - x["low"], x["of"]) for x in found if x.get("low") is not None]
+    return all(width <= max(1, NARROW * steps) for width, steps in ends)
 
 
 def read_job(job: ReportJob, run: Run, clock: Clock) -> Loaded:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-from openloop_cli.errors import MetricsError, ReplayError
+from openloop_cli.errors import MetricsError, OptionError, ReplayError
 from openloop_cli.jobs.loading import Loaded, ReportJob, load_job, open_job, window_steps
 from openloop_cli.jobs.outcome import NotYetError
 from openloop_cli.jobs.plan import Item
@@ -105,6 +105,12 @@ class Selection:
         return known is not None and list(known.ids) == rollout["windows"]
 
     def _open(self, job: ReportJob) -> tuple[ReportJob, Run]:
+        if job.grow:
+            raise OptionError(
+                "--num-windows auto: all checkpoints measure the same windows, as many as are asked"
+                " for",
+                hint="pass a number",
+            )
         job, run = open_job(job, self._open_replay(job.replay))
         if job.windows:
             return job, run

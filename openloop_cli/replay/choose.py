@@ -33,12 +33,14 @@ class Choice:
         look also rules out the like starts of the same chunk, which are not counted.
       candidates: Valid starts in the whole replay, by lengths and links.
       shortfall: How many fewer were found than asked for.
+      apart: How many were chosen first, of which no two share a step.
     """
 
     ids: tuple[str, ...]
     passed_over: int
     candidates: int
     shortfall: int
+    apart: int
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -94,7 +96,7 @@ def choose_windows(
     if not starts:
         raise _none_left(search, replay_context, length)
     ids = tuple(search.name(start) for start in sorted(starts))
-    return Choice(ids, search.passed_over, search.total, count - len(ids))
+    return Choice(ids, search.passed_over, search.total, count - len(ids), search.apart)
 
 
 def _spread(search: "_Search", count: int) -> list[int]:
@@ -156,6 +158,7 @@ class _Search:
         self.allow_resets = allow_resets
         self.keys = keys
         self.passed_over = 0
+        self.apart = 0
         self.starts = replay.links.starts(steps)
         self.offsets = np.concatenate([[0], np.cumsum(self.starts)])
         self.total = int(self.offsets[-1])
@@ -167,6 +170,7 @@ class _Search:
         for start in self._open_starts(low, high, apart):
             if self._is_usable(start):
                 self.gone[start] = True
+                self.apart += apart
                 for piece in self._pieces(start):
                     self._mark(self.near, piece)
                 return start
