@@ -34,9 +34,10 @@ def verdict(tree: Tree, key: str) -> tuple[str, str]:
 
 
 def reasons(tree: Tree) -> dict[str, str]:
-    """Why each key is seen as far as it is, in a sentence."""
+    """Why each key is seen as far as it is, in a sentence; the leading key's first."""
     found = {key: part(x).get("why") for key, x in part(tree, "headline").items()}
-    return {key: _sentence(why) for key, why in found.items() if isinstance(why, str) and why}
+    keys = sorted(found, key=lambda key: key != leading_key(tree))
+    return {key: _sentence(why) for key in keys if isinstance(why := found[key], str) and why}
 
 
 def _title(horizon: Tree) -> str:
