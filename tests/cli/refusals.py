@@ -300,7 +300,7 @@ WINDOWS_FROM = [
     windows_from("NaN", "m.json: not JSON: NaN is no JSON", '{"a": NaN}'),
     windows_from("deep", "m.json: not JSON: nested too deeply", "[" * 100_000),
     windows_from("other JSON", "m.json: not a metrics.json of openloop", [1]),
-    windows_from("another version", "m.json: format version 3, expected 1 or 2", GOOD | {"version": 3}),
+    windows_from("another version", "m.json: format version 4, expected 1 to 3", GOOD | {"version": 4}),
     windows_from("no rollout", "m.json: rollout: expected an object, found null", GOOD | {"rollout": None}),
     windows_from("no length", "m.json: rollout: expected windows, length and context", GOOD | {"rollout": {"windows": ["a:0"]}}),
     windows_from("numbers for ids", "m.json: rollout.windows.0: expected text, found 1", GOOD | {"rollout": {"windows": [1], "length": 8, "context": 4}}),

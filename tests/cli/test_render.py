@@ -177,6 +177,8 @@ def test_arrays_alone(run, out):
         "deter": (3, 8, 16),
         "logit": (3, 8, 4, 4),
         "windows": (3,),
+        "episodes": (3,),
+        "apart": (),
         "run": (),
         "step": (),
     }
