@@ -44,6 +44,8 @@ def run_adapted(job: ReportJob, clock: Clock, on_video: OnVideo) -> JobResult:
       OpenloopError: Saying what is wrong with the model, the replay, an option or an output.
     """
     check_job(job)
+    if job.grow:
+        raise OptionError("--num-windows auto with --model: expected a number")
     with clock.stage("open", 0.0):
         adapter = load_adapter(job.model, job.checkpoint)
         name = job.model.rpartition(":")[2]
@@ -118,6 +120,8 @@ def roll_out_adapter(adapter: Adapter, job: ReportJob, windows: Windows) -> Open
         evaluation=evaluation,
         actions=actions,
         reconstructs=whole is not None,
+        episodes=windows.episodes,
+        apart=windows.apart,
     )
 
 
@@ -222,6 +226,8 @@ def _provenance(
         "rollout": {
             "model": job.model,
             "windows": list(loop.ids),
+            "episodes": list(loop.episodes),
+            "apart": loop.apart,
             "selection": selection_of(job),
             "length": loop.length,
             "context": loop.context,
